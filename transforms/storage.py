@@ -1,0 +1,389 @@
+"""Where files lie: the only module that lists, opens, commits, deletes and locks, through Beam's FileSystems.
+
+A file gets its final name when it is complete: it is written under `run/tmp/` of the same output folder and renamed. On a
+local folder that is `rename(2)`; on an object store it is a server-side copy, visible as a whole or not at all, and
+a deletion. Local folders are also memory-mapped for reading.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from cc100.shards.errors import LockedError, StorageError
+
+_TEMPORARY = "run/tmp"
+_LOCK = "run/lock"
+_LEASE_BEAT_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredFile:
+    """A complete file: its size in bytes and the SHA-256 of its content in hexadecimal digits."""
+
+    bytes: int
+    sha256: str
+
+
+def is_local(uri: str) -> bool:
+    """True for a path without a scheme."""
+    return FileSystems.get_scheme(uri) is None
+
+
+def local_path(uri: str) -> pathlib.Path:
+    """Path of a local URI."""
+    return pathlib.Path(uri)
+
+
+def join(folder: str, name: str) -> str:
+    """URI of a file below a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+@contextlib.contextmanager
+def _errors(action: str, uri: str) -> Iterator[None]:
+    """Turn what a file system raises into one line that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOSPC: "Free some space and run the same command again: it continues where it stopped.",
+            errno.EDQUOT: "Raise the quota and run the same command again: it continues where it stopped.",
+            errno.EACCES: "Change its permissions or choose another folder.",
+            errno.EPERM: "Change its permissions or choose another folder.",
+            errno.EROFS: "Choose a folder on a file system that can be written.",
+            errno.ENOTDIR: "Choose a folder for --output.",
+        }.get(error.errno or 0, "")
+        raise StorageError(f"cannot {action} {uri}: {error.strerror or error}. {remedy}".rstrip()) from error
+    except (BeamIOError, ValueError) as error:
+        raise StorageError(f"cannot {action} {uri}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def match(pattern: str) -> dict[str, int]:
+    """URIs that match a glob, with their sizes in bytes; empty where nothing does."""
+    with _errors("list", pattern):
+        found = FileSystems.match([pattern])[0].metadata_list
+    return {metadata.path: metadata.size_in_bytes for metadata in found}
+
+
+def list_folder(uri: str) -> dict[str, int]:
+    """URIs and sizes in bytes of the files directly in a folder, by code point; empty where it does not exist."""
+    if not is_local(uri):
+        return dict(sorted(match(join(uri, "*")).items()))
+    with _errors("list", uri):
+        if not local_path(uri).is_dir():
+            return {}
+        entries = [entry for entry in os.scandir(uri) if entry.is_file()]
+        return {join(uri, entry.name): entry.stat().st_size for entry in sorted(entries, key=lambda entry: entry.name)}
+
+
+def size_of(uri: str) -> int | None:
+    """Size of a file in bytes; None where there is none."""
+    if is_local(uri):
+        path = local_path(uri)
+        return path.stat().st_size if path.is_file() else None
+    with _errors("look up", uri):
+        try:
+            return FileSystems.match([_literal(uri)])[0].metadata_list[0].size_in_bytes
+        except (BeamIOError, IndexError):
+            return None
+
+
+def _literal(uri: str) -> str:
+    """A pattern that matches one URI only: brackets are the one wildcard that Beam lets us quote with."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in uri)
+
+
+def open_stream(uri: str) -> BinaryIO:
+    """Open a stored file for reading as it is, never decompressed by its name."""
+    with _errors("open", uri):
+        if is_local(uri):
+            return open(uri, "rb")
+        return cast(BinaryIO, FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+class Storage:
+    """Files of one output folder, by path relative to it. Cheap to make; can be pickled.
+
+    Args:
+        root: URI of the folder on any file system that Beam knows.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") or "/"
+        self._local = is_local(self.root)
+
+    def uri(self, name: str) -> str:
+        """URI of a file of the folder."""
+        return join(self.root, name)
+
+    # --- Reading ----------------------------------------------------------------------------------------------------
+
+    def files(self, folder: str) -> dict[str, int]:
+        """Paths and sizes in bytes of the files directly in a folder; empty where it does not exist."""
+        begin = len(self.uri(""))
+        return {uri[begin:]: size for uri, size in list_folder(self.uri(folder)).items()}
+
+    def size(self, name: str) -> int | None:
+        """Size of a file in bytes; None where there is none."""
+        return size_of(self.uri(name))
+
+    def read(self, name: str) -> bytes:
+        """Content of a file."""
+        with open_stream(self.uri(name)) as stream, _errors("read", self.uri(name)):
+            return stream.read()
+
+    def read_json(self, name: str) -> Any:
+        """Content of a JSON file.
+
+        Raises:
+            StorageError: the file cannot be read or is no JSON.
+        """
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise StorageError(
+                f"{self.uri(name)} is damaged: {_first_line(error)}. Delete it and run the same command again."
+            ) from error
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for reading at any position."""
+        with open_stream(self.uri(name)) as stream:
+            yield stream
+
+    @contextlib.contextmanager
+    def open_arrow(self, name: str) -> Iterator[pa.NativeFile]:
+        """Open a file for pyarrow: memory-mapped where it is local."""
+        uri = self.uri(name)
+        with _errors("open", uri):
+            if self._local and self.size(name):
+                source = pa.memory_map(uri)
+            else:
+                source = pa.PythonFile(open_stream(uri), mode="r")
+        with source:
+            yield source
+
+    # --- Writing ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def create(self, name: str) -> Iterator["HashingStream"]:
+        """Write a file; it appears under its name, complete, when the block ends without an exception.
+
+        The stream's `stored` says what was written once the block has ended.
+        """
+        temporary = self.uri(f"{_TEMPORARY}/{secrets.token_hex(8)}.tmp")
+        final = self.uri(name)
+        with _errors("write", final):
+            stream = HashingStream(self._create(temporary), final)
+        try:
+            yield stream
+            with _errors("write", final):
+                stream.finish()
+                self._rename(temporary, final)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                stream.finish()
+            with contextlib.suppress(Exception):
+                self._remove(temporary)
+            raise
+
+    def _create(self, uri: str) -> BinaryIO:
+        if self._local:
+            local_path(uri).parent.mkdir(parents=True, exist_ok=True)
+            return open(uri, "wb")
+        return cast(BinaryIO, FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED))
+
+    def write(self, name: str, data: bytes) -> StoredFile:
+        """Write a whole file at once."""
+        with self.create(name) as stream:
+            stream.write(data)
+        return stream.stored
+
+    def _rename(self, temporary: str, final: str) -> None:
+        if self._local:
+            local_path(final).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, final)
+        else:
+            FileSystems.rename([temporary], [final])
+
+    def _remove(self, uri: str) -> None:
+        if self._local:
+            local_path(uri).unlink(missing_ok=True)
+        else:
+            FileSystems.delete([uri])
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files; those that do not exist are no error."""
+        for name in names:
+            with _errors("delete", self.uri(name)):
+                if self._local or self.size(name) is not None:
+                    self._remove(self.uri(name))
+
+    def delete_folder(self, name: str) -> None:
+        """Delete a folder with the files directly in it."""
+        self.delete(list(self.files(name)))
+        if self._local:
+            with contextlib.suppress(OSError):
+                local_path(self.uri(name)).rmdir()
+
+    def delete_temporary(self) -> None:
+        """Delete what killed processes left half-written."""
+        self.delete_folder(_TEMPORARY)
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Be the only process that works on this folder.
+
+        Raises:
+            LockedError: another process holds the lock.
+        """
+        return _local_lock(self) if self._local else _lease(self)
+
+
+class HashingStream(io.RawIOBase):
+    """Writable stream that counts and hashes what passes through.
+
+    Args:
+        raw: the underlying stream.
+        name: URI of the file, for messages.
+    """
+
+    def __init__(self, raw: BinaryIO, name: str) -> None:
+        super().__init__()
+        self._raw, self._name, self._hash, self._bytes = raw, name, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        """True: pyarrow asks."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._bytes
+
+    def write(self, data: Any) -> int:
+        """Write all of `data` (bytes-like)."""
+        with _errors("write", self._name):
+            self._raw.write(data)
+        self._hash.update(data)
+        size = memoryview(data).nbytes
+        self._bytes += size
+        return size
+
+    def close(self) -> None:
+        """Do nothing: writers close what they are given, but only the end of the `create` block completes the file."""
+
+    def finish(self) -> None:
+        """Close the underlying file."""
+        self._raw.close()
+
+    @property
+    def stored(self) -> StoredFile:
+        """Size and SHA-256 of what was written."""
+        return StoredFile(self._bytes, self._hash.hexdigest())
+
+
+def _owner() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _locked(storage: Storage, owner: dict[str, Any]) -> LockedError:
+    who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+    return LockedError(f"{storage.root} is in use by {who}. Wait until it has ended, or choose another --output.")
+
+
+@contextlib.contextmanager
+def _local_lock(storage: Storage) -> Iterator[None]:
+    """flock(2): the kernel releases it when the process ends, however it ends."""
+    import fcntl
+
+    path = local_path(storage.uri(_LOCK))
+    with _errors("write", str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            try:
+                owner = json.loads(handle.read())
+            except ValueError:
+                owner = {}
+            raise _locked(storage, owner) from error
+        with _errors("write", str(path)):
+            handle.truncate(0)
+            handle.write(json.dumps(_owner()))
+            handle.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _lease(storage: Storage) -> Iterator[None]:
+    """A lease for file systems without locks: its holder rewrites it all the time, so one that stands still is nobody's."""
+    token = secrets.token_hex(8)
+    lease = _Lease(storage, token)
+    found = lease.read()
+    if found is not None:
+        time.sleep(3 * _LEASE_BEAT_S)
+        later = lease.read()
+        if later is not None and later != found:
+            raise _locked(storage, later)
+    lease.beat()
+    time.sleep(_LEASE_BEAT_S / 2)  # two that found it free at once: the last writer has it
+    held = lease.read()
+    if held is None or held.get("token") != token:
+        raise _locked(storage, held or {})
+    stop = threading.Event()
+    thread = threading.Thread(target=lease.keep, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        storage.delete([_LOCK])
+
+
+class _Lease:
+    """The lease's file."""
+
+    def __init__(self, storage: Storage, token: str) -> None:
+        self._storage, self._token, self._beats = storage, token, 0
+
+    def read(self) -> dict[str, Any] | None:
+        """Who holds it, or None."""
+        if self._storage.size(_LOCK) is None:
+            return None
+        try:
+            return cast(dict[str, Any], self._storage.read_json(_LOCK))
+        except StorageError:
+            return {}
+
+    def beat(self) -> None:
+        """Show that the holder is alive."""
+        self._beats += 1
+        self._storage.write(_LOCK, json.dumps(_owner() | {"token": self._token, "beat": self._beats}).encode())
+
+    def keep(self, stop: threading.Event) -> None:
+        """Beat until told to stop."""
+        while not stop.wait(_LEASE_BEAT_S):
+            with contextlib.suppress(StorageError):
+                self.beat()

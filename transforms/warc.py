@@ -1,0 +1,437 @@
+"""WARC records: the `conversion` records of a stored WET file, and what in it could not be read.
+
+`read_conversions` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a record if the
+block is framed: it is followed by a record end, the next record or the end of the file, and no other record header stands in it. Else
+it looks for the next record header, so that a record whose length is wrong costs at most itself, never its neighbours, and header
+text never becomes part of a payload.
+
+Format: WARC 1.0 and 1.1 (ISO 28500:2009 and 28500:2017, https://iipc.github.io/warc-specifications/).
+"""
+
+import base64
+import bisect
+import datetime
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+from cc100.transforms.decompress import FAULTS, Fault, Piece, decode
+
+REJECT_REASONS = {
+    **FAULTS,
+    "no_records": "the stored file has bytes, but no WARC record",
+    "header_invalid": "a record header is cut, too long or without a WARC-Type; its record is lost",
+    "content_length_missing": "a record states no Content-Length; its text, up to the next record, is kept",
+    "content_length_invalid": "the Content-Length of a record is no number; its text, up to the next record, is kept",
+    "content_length_wrong": "the Content-Length of a record does not fit its block; its text, up to the next record, is kept",
+    "record_truncated": "a record ends without its end, or where it ends cannot be told; it is lost",
+    "record_too_large": "the block of a conversion record is larger than the limit; it is lost",
+}
+"""Reasons of a `Reject` and what they mean. Where the reason is one of damage (those of `FAULTS`), the record that the reject names
+is lost; a reject that names none stands for the damage itself."""
+
+_MAX_HEADER_BYTES = 1 << 16
+_MAX_LENGTH_DIGITS = 18
+_LOOK_AHEAD = 64  # bytes: longer than all that is looked for at a record's start and behind its end
+_CRLF_END, _LF_END = b"\r\n\r\n", b"\n\n"  # what a record ends with, and its header too
+_VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
+_HEADER = re.compile(rb"WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt])-")
+_FIELD = re.compile(rb"^WARC-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):", re.IGNORECASE | re.MULTILINE)
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_FOLD = re.compile(rb"\n[ \t]")
+_PADDING = re.compile(rb"[\0\t\n\r ]+")
+_DATE = re.compile(rb"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z)?)?)?")
+_FIRST_MOMENT = b"0001-01-01T00:00:00"
+_EPOCH = datetime.datetime(1970, 1, 1)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+class Record(NamedTuple):
+    """A `conversion` record.
+
+    Attributes:
+        offset: Byte in the stored file of the compressed member that holds it, or, in a plain file, of the record.
+        record_id: WARC-Record-ID without its angle brackets; empty if absent.
+        url: WARC-Target-URI, with U+FFFD for bytes that are not UTF-8; None if absent.
+        date_us: WARC-Date in microseconds since 1970-01-01T00:00:00Z; None if absent or not a date.
+        payload: The block, as it is.
+    """
+
+    offset: int
+    record_id: str
+    url: str | None
+    date_us: int | None
+    payload: bytes
+
+
+class Reject(NamedTuple):
+    """Something in a stored file that could not be read, or was read against what its header states.
+
+    Attributes:
+        offset: Byte in the stored file where the member, record or garbage begins.
+        record_id: WARC-Record-ID of the record concerned, or None.
+        reason: A name in `REJECT_REASONS`.
+        detail: What was found, for people.
+    """
+
+    offset: int
+    record_id: str | None
+    reason: str
+    detail: str
+
+
+def read_conversions(
+    stream: BinaryIO, *, max_record_bytes: int, on_reject: Callable[[Reject], None]
+) -> Iterator[Record]:
+    """Read the `conversion` records of a stored file, in file order; records of other types are passed over.
+
+    Args:
+        stream: Stored bytes, as they are: gzip with any number of records in a member, zstd, plain, or compressed twice. Only
+            `read(n)` is used; it may return fewer bytes than asked for.
+        max_record_bytes: Longest block that is read. A few times as many bytes are held.
+        on_reject: Called with whatever could not be read. Damage raises no exception; errors of `stream` pass through.
+
+    Yields:
+        Every conversion record that can be read. A file without any WARC record gets a reject.
+    """
+    return _Reader(_Window(decode(stream.read)), max_record_bytes, on_reject).conversions()
+
+
+def parse_header(header: bytes) -> dict[bytes, bytes]:
+    """Fields of a record header: names in lower case, values with their white space; the first field of a name counts."""
+    if _FOLD.search(header):
+        header = re.sub(rb"\r?\n[ \t]+", b" ", header)
+    fields = {}
+    for line in reversed(header.split(b"\n")):
+        name, _, value = line.partition(b":")
+        fields[name.lower()] = value
+    return fields
+
+
+def parse_date(value: bytes) -> int | None:
+    """A WARC-Date, in any precision of WARC 1.1, in microseconds since 1970-01-01T00:00:00Z; None if it is no date."""
+    if _DATE.fullmatch(value) is None:
+        return None
+    value = value.rstrip(b"Z")
+    seconds, fraction = value[:19], value[20:26]
+    try:
+        moment = datetime.datetime.fromisoformat((seconds + _FIRST_MOMENT[len(seconds) :]).decode())
+    except ValueError:
+        return None
+    microseconds = (moment - _EPOCH) // _MICROSECOND
+    return microseconds + int(fraction.ljust(6, b"0")) if fraction else microseconds
+
+
+def proves(digest: bytes, block: bytes) -> bool:
+    """Whether a WARC-Block-Digest (SHA-1 or SHA-256, in base 32 or 16) is that of the block."""
+    name, _, stated = digest.strip().partition(b":")
+    if name.lower() not in (b"sha1", b"sha256"):
+        return False
+    actual = hashlib.new(name.lower().decode(), block, usedforsecurity=False).digest()
+    return stated.upper() in (base64.b32encode(actual), base64.b16encode(actual))
+
+
+class _Window:
+    """The part of the decoded bytes that is being read, within one segment: pieces without a loss between them.
+
+    Attributes:
+        data: Decoded bytes.
+        pos: Index in `data` of the next byte to read.
+        is_last: True where nothing of the segment follows `data`.
+        fault: Why the segment ends, if not with the file; known where `is_last`.
+        suspect: Index in `data` from which on bytes may be wrong.
+    """
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._is_done = False
+        self.next_segment()
+
+    def next_segment(self) -> bool:
+        """Move behind the segment; False at the end of the file."""
+        self.data = b""
+        self.pos = 0
+        self.is_last = self._is_done
+        self.fault: Fault | None = None
+        self.suspect = sys.maxsize
+        self._starts: list[int] = []  # where pieces begin in `data`, ...
+        self._loaded: list[Piece] = []  # ... and these pieces
+        return not self._is_done
+
+    def need(self, size: int) -> bool:
+        """Have `size` bytes from the position on, or all that are left in the segment; False where there are none."""
+        have = len(self.data) - self.pos
+        if have < size and not self.is_last:
+            self._load(max(size, 2 * have))  # twice as many, so that a byte is moved a bounded number of times
+            have = len(self.data)
+        return have > 0
+
+    def _load(self, size: int) -> None:
+        """Give up what was read, and load pieces until `size` bytes are there."""
+        have = len(self.data) - self.pos
+        parts = [self.data[self.pos :]] if have else []
+        first = bisect.bisect_right(self._starts, self.pos) - 1 if have else len(self._starts)
+        self._starts = [start - self.pos for start in self._starts[first:]]
+        self._loaded = self._loaded[first:]
+        while have < size and not self.is_last:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._is_done = self.is_last = True
+                break
+            self._starts.append(have)
+            self._loaded.append(piece)
+            if piece.fault is not None:
+                self.is_last = True
+                self.fault = piece.fault
+                self.suspect = have if piece.fault.is_suspect else sys.maxsize
+            parts.append(piece.data)
+            have += len(piece.data)
+        self.data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.pos = 0
+
+    def stored_offset(self) -> int:
+        """Offset in the stored file of the compressed member that holds the position, or, in a plain file, of the position."""
+        index = bisect.bisect_right(self._starts, self.pos) - 1
+        piece = self._loaded[index]
+        return piece.offset + self.pos - self._starts[index] if piece.is_plain else piece.offset
+
+    def skip_to_header(self) -> int:
+        """Move to the next record header, or to the end of the segment; returns how many bytes were passed."""
+        passed = 0
+        while True:
+            match = _HEADER.search(self.data, self.pos)
+            if match is not None:
+                end = match.start()
+            else:
+                end = len(self.data) if self.is_last else max(self.pos, len(self.data) - _LOOK_AHEAD)
+            passed += end - self.pos
+            self.pos = end
+            if match is not None or self.is_last:
+                return passed
+            self.need(_LOOK_AHEAD + 1)
+
+    def find_header(self, begin: int, limit: int) -> int:
+        """Bytes from the position to the first record header from `begin` on, or to the segment's end; -1 if over `limit`."""
+        while True:
+            match = _HEADER.search(self.data, self.pos + begin)
+            have = (len(self.data) if match is None else match.start()) - self.pos
+            if have > limit:
+                return -1
+            if match is not None or self.is_last:
+                return have
+            begin = max(begin, have - _LOOK_AHEAD)
+            self.need(have + 1)
+
+
+class _Block(NamedTuple):
+    """Where the block of a record ends.
+
+    Attributes:
+        size: Bytes of the block.
+        taken: Bytes from the start of the record to the place where the next one is looked for.
+        problem: A reject reason, or empty.
+        detail: What was found, if there is a problem.
+        is_lost: True where the block cannot be used.
+    """
+
+    size: int
+    taken: int
+    problem: str = ""
+    detail: str = ""
+    is_lost: bool = False
+
+
+class _Reader:
+    """Takes records off a window."""
+
+    def __init__(self, window: _Window, max_record_bytes: int, on_reject: Callable[[Reject], None]) -> None:
+        self._window = window
+        self._max_bytes = max_record_bytes
+        self._on_reject = on_reject
+        self._is_empty = False
+        self._has_records = False
+        self._is_fault_named = False  # the segment's fault stands in the reject of a record
+
+    def conversions(self) -> Iterator[Record]:
+        """All conversion records."""
+        window = self._window
+        while True:
+            while window.need(_LOOK_AHEAD):
+                record = self._next_record()
+                if record is not None:
+                    yield record
+            self._end_segment()
+            if not window.next_segment():
+                break
+        if not (self._has_records or self._is_empty):
+            self._on_reject(Reject(0, None, "no_records", "no WARC record in the file"))
+
+    def _end_segment(self) -> None:
+        fault = self._window.fault
+        if fault is not None:
+            self._is_empty = fault.reason == "empty_file"
+            if not self._is_fault_named:
+                self._on_reject(Reject(fault.offset, None, fault.reason, fault.detail))
+        self._is_fault_named = False
+
+    def _next_record(self) -> Record | None:
+        """Take the record at the position; None if there is none, if it is no conversion or cannot be read."""
+        window = self._window
+        if _VERSION.match(window.data, window.pos) is None:
+            self._skip_garbage()
+            return None
+        self._has_records = True
+        size = self._header_size()
+        if size < 0:
+            self._skip_header()
+            return None
+        offset = window.stored_offset()
+        fields = parse_header(window.data[window.pos : window.pos + size])
+        is_conversion = fields.get(b"warc-type", b"").strip().lower() == b"conversion"
+        block = self._block(size, fields, is_conversion)
+        begin = window.pos + size
+        payload = window.data[begin : begin + block.size] if is_conversion and not block.is_lost else None
+        is_suspect = begin + block.size > window.suspect
+        window.pos += block.taken
+        if block.problem:
+            self._reject(offset, fields, block.problem, block.detail)
+        elif b"warc-type" not in fields:
+            self._reject(offset, fields, "header_invalid", "no WARC-Type")
+        if payload is None:
+            return None
+        if is_suspect and window.fault is not None and not proves(fields.get(b"warc-block-digest", b""), payload):
+            self._reject_damaged(offset, fields, window.fault)
+            return None
+        date = fields.get(b"warc-date", b"").strip()
+        return Record(offset, _record_id(fields), _url(fields), parse_date(date), payload)
+
+    def _header_size(self) -> int:
+        """Bytes of the header at the position, blank line included; -1 if it does not end before the next one begins."""
+        window = self._window
+        match = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
+        if match is None:
+            window.need(_MAX_HEADER_BYTES)
+            match = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
+        if match is None or window.data.find(b"\nWARC/", window.pos, match.start()) >= 0:
+            return -1
+        return match.end() - window.pos
+
+    def _block(self, header_size: int, fields: dict[bytes, bytes], is_conversion: bool) -> _Block:
+        """Find where the block of the record at the position ends."""
+        window = self._window
+        stated = fields.get(b"content-length")
+        if stated is None:
+            return self._cut_block(header_size, "content_length_missing", "no Content-Length")
+        stated = stated.strip()
+        if not stated.isdigit() or len(stated) > _MAX_LENGTH_DIGITS:
+            return self._cut_block(header_size, "content_length_invalid", f"Content-Length is {stated[:40]!r}")
+        size = int(stated)
+        if size <= self._max_bytes:
+            taken = self._framed(header_size, size)
+            begin = window.pos + header_size
+            if taken and _HEADER.search(window.data, begin, begin + size) is None:
+                return _Block(size, taken)
+            if taken and proves(fields.get(b"warc-block-digest", b""), window.data[begin : begin + size]):
+                return _Block(size, taken)  # a page about WARC
+        elif not is_conversion:
+            return self._pass_over(header_size, size)
+        return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}")
+
+    def _framed(self, header_size: int, size: int) -> int:
+        """Bytes from the start of the record to the next one if its block ends as blocks do, else 0."""
+        window = self._window
+        record_size = header_size + size
+        if window.data.startswith(_CRLF_END, window.pos + record_size):
+            return record_size + len(_CRLF_END)
+        window.need(record_size + _LOOK_AHEAD)
+        if window.data.startswith(_CRLF_END, window.pos + record_size):
+            return record_size + len(_CRLF_END)
+        data, end = window.data, window.pos + record_size
+        if end > len(data):
+            return 0
+        has_lf_header = data.startswith(_LF_END, window.pos + header_size - len(_LF_END))
+        if has_lf_header and data.startswith(_LF_END, end):
+            return record_size + len(_LF_END)
+        while data[end : end + 1] in (b"\r", b"\n"):
+            end += 1
+        if _VERSION.match(data, end) or (window.is_last and end == len(data)):
+            return end - window.pos
+        return 0
+
+    def _cut_block(self, header_size: int, problem: str, detail: str) -> _Block:
+        """The block of a record whose length cannot be trusted: up to the next header, if it has a record's end."""
+        window = self._window
+        taken = window.find_header(header_size, header_size + self._max_bytes + _LOOK_AHEAD)
+        if taken < 0:
+            window.pos += header_size
+            passed = window.skip_to_header()
+            return _Block(0, 0, "record_too_large", f"{detail}; {passed} bytes up to the next header", is_lost=True)
+        block = window.data[window.pos + header_size : window.pos + taken]
+        ending = next((end for end in (_CRLF_END, _LF_END) if block.endswith(end)), b"")
+        if ending and not _FIELD.search(block):
+            return _Block(
+                len(block) - len(ending), taken, problem, f"{detail}; the text has {len(block) - len(ending)}"
+            )
+        if window.fault is not None and window.pos + taken == len(window.data):
+            self._is_fault_named = True
+            return _Block(0, taken, window.fault.reason, window.fault.detail, is_lost=True)
+        return _Block(0, taken, "record_truncated", f"{detail}; {len(block)} bytes up to the next header", is_lost=True)
+
+    def _pass_over(self, header_size: int, size: int) -> _Block:
+        """Pass over a large record that is no conversion, without holding it."""
+        window = self._window
+        window.pos += header_size
+        passed = window.skip_to_header()
+        if size <= passed <= size + _LOOK_AHEAD or (window.fault is not None and window.pos == len(window.data)):
+            return _Block(0, 0)
+        return _Block(
+            0, 0, "content_length_wrong", f"Content-Length is {size}; {passed} bytes up to the next header", True
+        )
+
+    def _skip_garbage(self) -> None:
+        """Move over bytes that belong to no record."""
+        window = self._window
+        padding = _PADDING.match(window.data, window.pos)
+        if padding is not None:
+            window.pos = padding.end()
+            return
+        offset, begin = window.stored_offset(), window.data[window.pos : window.pos + 16]
+        passed = window.skip_to_header()
+        self._on_reject(Reject(offset, None, "garbage", f"{passed} bytes without a record, from {begin!r} on"))
+
+    def _skip_header(self) -> None:
+        """Move over a header that does not end."""
+        window = self._window
+        following = _HEADER.search(window.data, window.pos + 1)
+        end = window.pos + _MAX_HEADER_BYTES if following is None else following.start()
+        fields = parse_header(window.data[window.pos : end])
+        offset = window.stored_offset()
+        window.pos += len(b"WARC/")
+        window.skip_to_header()
+        if window.fault is not None and window.pos == len(window.data):
+            self._reject_damaged(offset, fields, window.fault)
+        else:
+            self._reject(offset, fields, "header_invalid", "the header does not end")
+
+    def _reject_damaged(self, offset: int, fields: dict[bytes, bytes], fault: Fault) -> None:
+        self._is_fault_named = True
+        self._reject(offset, fields, fault.reason, fault.detail)
+
+    def _reject(self, offset: int, fields: dict[bytes, bytes], reason: str, detail: str) -> None:
+        self._on_reject(Reject(offset, _record_id(fields) or None, reason, detail))
+
+
+def _record_id(fields: dict[bytes, bytes]) -> str:
+    return fields.get(b"warc-record-id", b"").strip(b"<> \t\r").decode("utf-8", "replace")
+
+
+def _url(fields: dict[bytes, bytes]) -> str | None:
+    url = fields.get(b"warc-target-uri")
+    if url is None:
+        return None
+    url = url.strip()
+    if url.startswith(b"<") and url.endswith(b">"):  # the grammar of WARC 1.0 can be read so, and some writers did
+        url = url[1:-1]
+    return url.decode("utf-8", "replace")
