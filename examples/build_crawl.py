@@ -114,7 +114,7 @@ def fill(language: Language, site: Site, text: str, *key: object) -> str:
         "m": str(120 + 10 * pick(8, *key, "m")),
         "year": str(language.first_year + pick(100, *key, "year")),
         "hour": f"{7 + pick(4, *key, 'hour')}:{(10, 15, 20, 30, 40, 45, 50)[pick(7, *key, 'minute')]}",
-        "footer_year": str(2016 + pick(3, site.host, key[0])),
+        "footer_year": str(2016 + pick(3, *key, "footer")),
         "p": str(1 + pick(3, *key, "p")),
         "q": str(5 + pick(4, *key, "q")),
     }
@@ -181,7 +181,7 @@ def page_lines(language: Language, index: int) -> list[str]:
         *related,
         fill(language, site, language.page, *key),
         language.cookies,
-        *(fill(language, site, line, "footer", index) for line in language.footer),
+        *(fill(language, site, line, *key) for line in language.footer),
     ]
 
 
@@ -203,9 +203,8 @@ def article(language: Language, index: int) -> Page:
     """Page number `index` of a language."""
     site = language.sites[index % len(language.sites)]
     topic = language.topics[3 * index % len(language.topics)]
-    newline = "\r\n" if index % 13 == 7 else "\n"
-    url = f"https://{site.host}/{topic.slug}/{index:03}.html"
-    return Page(url, encode(page_lines(language, index), newline), language.iso3)
+    payload = encode(page_lines(language, index), "\r\n" if index % 13 == 7 else "\n")
+    return Page(f"https://{site.host}/{topic.slug}/{index:03}.html", payload, language.iso3)
 
 
 def recrawl(page: Page, language: Language) -> Page:
@@ -248,9 +247,8 @@ def letter_lines(number: int) -> list[str]:
     """Letters without words: keys, identifiers, base 32."""
     rows = [noise(15 + number, "keys", number, row) for row in range(8 + 3 * number)]
     texts = [base64.b32encode(row).decode().rstrip("=") for row in rows]
-    if number % 2:
-        return [" ".join(text[i : i + 3 + (i + number) % 4].lower() for i in range(0, len(text), 5)) for text in texts]
-    return texts
+    words = [" ".join(text[i : i + 3 + (i + number) % 4].lower() for i in range(0, len(text), 5)) for text in texts]
+    return words if number % 2 else texts
 
 
 def odd_pages(languages: dict[str, Language]) -> Iterator[tuple[str, bytes, str | None]]:
@@ -267,8 +265,7 @@ def odd_pages(languages: dict[str, Language]) -> Iterator[tuple[str, bytes, str 
     yield "line-separator", ("\ufeff" + "\u2028".join(lines) + "\n\ufeff" + lines[0] + "\n").encode(), "deu"
     lines = main_text(languages["th"], languages["th"].sites[1], 5)
     yield "zero-width", "\n".join(line.replace(" ", "\u200b \u2060") for line in lines).encode(), "tha"
-    lines = main_text(languages["es"], languages["es"].sites[2], 6)
-    framed = "\r".join(f"\u3000{line}\u00a0\x1c" for line in lines)
+    framed = "\r".join(f"\u3000{line}\u00a0\x1c" for line in main_text(languages["es"], languages["es"].sites[2], 6))
     yield "white-space", (framed + "\r\n\x85\x0b\x0c\n").encode(), "spa"
     for code in ("en", "zh"):
         language = languages[code]
@@ -296,6 +293,14 @@ def special_pages(languages: dict[str, Language], source: dict[str, list[Any]]) 
         yield Page(f"https://oddments.example/bytes/{name}", payload, iso3)
 
 
+def place_in_crawl(name: str) -> int:
+    """Anywhere, but pages of several languages early, so that first copies stand on rejected pages, and others late."""
+    place = pick(2**63, *name.split("/"))
+    if "/mixed/" in name:
+        return place >> 4
+    return 2**63 - (place >> 3) if name.startswith(("recrawl", "archive")) else place
+
+
 def crawl_pages() -> list[Page]:
     """All pages in the order of the crawl: well mixed, but the pages of a language in the order of their number."""
     languages = {path.stem: Language.load(path) for path in sorted(SOURCES.glob("??.yaml"))}
@@ -311,8 +316,7 @@ def crawl_pages() -> list[Page]:
             again = article(language, pick(language.pages, language.code, "recrawl"))
             pages.append((f"recrawl/{language.code}", recrawl(again, language)))
     pages += [(page.url, page) for page in special_pages(languages, source)]
-    # Pages of several languages come early: then the first copy of a good paragraph stands on a rejected page.
-    pages.sort(key=lambda entry: pick(2**63, *entry[0].split("/")) >> (4 if "/mixed/" in entry[0] else 0))
+    pages.sort(key=lambda entry: place_in_crawl(entry[0]))
     numbers = {code: itertools.count() for code in languages}
     return [entry if isinstance(entry, Page) else article(entry, next(numbers[entry.code])) for _, entry in pages]
 
@@ -338,8 +342,7 @@ def record_id(*key: object) -> str:
 def wet_name(number: int) -> str:
     """File name in the style of CC-MAIN: start and end of the fetch, serial number."""
     start = FIRST_DAY + datetime.timedelta(days=number)
-    end = start + datetime.timedelta(hours=2)
-    return f"CC-MAIN-{start:%Y%m%d%H%M%S}-{end:%Y%m%d%H%M%S}-{number:05}.warc.wet.gz"
+    return f"CC-MAIN-{start:%Y%m%d}000000-{start:%Y%m%d}020000-{number:05}.warc.wet.gz"
 
 
 def warcinfo(name: str, written: datetime.datetime) -> bytes:
@@ -355,16 +358,15 @@ def warcinfo(name: str, written: datetime.datetime) -> bytes:
     return record_bytes(headers, INFORMATION.format(date=date).replace("\n", "\r\n").encode())
 
 
-def conversion(page: Page, date: datetime.datetime, names_language: bool) -> bytes:
+def conversion(page: Page, date: datetime.datetime, position: int, names_language: bool) -> bytes:
     """The record of one page."""
-    stamp = f"{date:%Y-%m-%dT%H:%M:%SZ}"
     digest = base64.b32encode(hashlib.sha1(page.payload).digest()).decode()
     headers = {
         "WARC-Type": "conversion",
         "WARC-Target-URI": page.url,
-        "WARC-Date": stamp,
-        "WARC-Record-ID": record_id(page.url, stamp, "conversion"),
-        "WARC-Refers-To": record_id(page.url, stamp, "response"),
+        "WARC-Date": f"{date:%Y-%m-%dT%H:%M:%SZ}",
+        "WARC-Record-ID": record_id(page.url, position, "conversion"),
+        "WARC-Refers-To": record_id(page.url, position, "response"),
         "WARC-Block-Digest": f"sha1:{digest}",
     }
     if names_language and page.iso3:
@@ -380,9 +382,9 @@ def build(folder: pathlib.Path) -> None:
     for number, name in enumerate(names):
         start = FIRST_DAY + datetime.timedelta(days=number)
         members = [gzip_member(warcinfo(name, start + datetime.timedelta(days=19)))]
-        for page in pages[len(pages) * number // FILES : len(pages) * (number + 1) // FILES]:
-            date = start + datetime.timedelta(seconds=pick(7200, name, page.url))
-            members.append(gzip_member(conversion(page, date, names_language=number > 0)))  # older files name none
+        for position in range(len(pages) * number // FILES, len(pages) * (number + 1) // FILES):
+            date = start + datetime.timedelta(seconds=pick(7200, "date", position))
+            members.append(gzip_member(conversion(pages[position], date, position, names_language=number > 0)))
         (folder / name).write_bytes(b"".join(members))
     (folder / "wet.paths").write_bytes("".join(f"{name}\n" for name in names).encode())
 

@@ -67,7 +67,7 @@ def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
         Step(language.STEP, "files", (Pass(per_file, each_file(language.IdentifyLanguage(reference))),), True),
         Step(elect.STEP, "blocks", in_passes(elect.Elect, plan.digest_passes, blocks), False),
     ]
-    if job.settings.near.mode != "off":
+    if job.settings.near.mode != "none":
         join = candidates.JoinComponents(reference)
         per_group = tuple(unit_name(group) for group in range(groups))
         steps += [

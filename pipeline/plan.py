@@ -63,7 +63,7 @@ def _check_join(text: float, files: int, settings: CorpusSettings) -> None:
     group = settings.near.group_files
     share = min(1.0, group / files) if group else 1.0
     needed = text / 1e6 * _CANDIDATES_PER_MB * _JOIN_BYTES_PER_CANDIDATE * share
-    if settings.near.mode != "off" and needed > settings.runner.memory_per_worker:
+    if settings.near.mode != "none" and needed > settings.runner.memory_per_worker:
         fitting = int(files * share * settings.runner.memory_per_worker / needed)
         raise ConfigurationError(
             f"joining the near-duplicate candidates of about {text * share / 1e9:.0f} GB of text needs some {needed / 2**30:.1f} GiB "

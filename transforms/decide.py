@@ -204,7 +204,7 @@ def write_decisions(job: Job, block: int, part: int, values: Iterable[bytes]) ->
 def read_decisions(job: Job, block: int) -> dict[str, Array]:
     """Removed near duplicates of a block by ascending id: `ids`, `keepers` uint64[r], `jaccard` float32[r]."""
     parts: list[dict[str, Array]] = []
-    for part in range(job.plan.component_passes if job.settings.near.mode != "off" else 0):
+    for part in range(job.plan.component_passes if job.settings.near.mode != "none" else 0):
         name = layout.decisions(block, part)
         with job.storage.open(name) as stream:
             file = ArrayFile(stream, job.storage.uri(name))

@@ -30,7 +30,9 @@ FAULTS = {
 _BLOCK_BYTES = 1 << 18  # stored bytes read at once
 _PIECE_BYTES = 1 << 20  # decoded bytes after which a piece of a long member is handed on
 _HELD_BYTES = 1 << 22  # stored bytes of a member that are held, so that it can be read again up to a damage
-_LONG_STEP = 1 << 10  # stored bytes fed at once to a member that is no longer held: no more than these are lost before a damage
+_LONG_STEP = (
+    1 << 10
+)  # stored bytes fed at once to a member that is no longer held: no more than these are lost before a damage
 _SALVAGE_STEPS = (4096, 256, 16, 1)  # stored bytes fed at once on the way to a damage
 _OVERLAP = 64  # bytes kept between two searches: as long as anything searched for
 _LAYERS = 2  # a compressed file that was compressed once more is read
@@ -98,7 +100,8 @@ def _zstd_decoder() -> _Decoder:
 _GZIP = _Codec("gzip member", partial(isal_zlib.decompressobj, 31), 1 << 14)
 _ZSTD = _Codec("zstd frame", _zstd_decoder, 1 << 10)
 _ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zstandard.ZstdError)
-_MEMBER = re.compile(rb"(\x1f\x8b\x08[\x00-\x1f])|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _MEMBER_OR_PLAIN = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n)")
 
 
@@ -193,10 +196,9 @@ def _pieces(source: _Source) -> Iterator[Piece]:
 
 def _codec_at(source: _Source) -> _Codec | None:
     """Format of the member that begins at the position."""
-    match = _MEMBER.match(source.data, source.pos)
-    if match is None:
-        return None
-    return _GZIP if match[1] else _ZSTD
+    if source.data.startswith(_GZIP_MAGIC, source.pos):
+        return _GZIP
+    return _ZSTD if _MEMBER.match(source.data, source.pos) else None
 
 
 def _scan(source: _Source, pattern: re.Pattern[bytes]) -> tuple[Literal["member", "plain", "nothing"], bool]:
@@ -241,7 +243,7 @@ def _member(source: _Source, codec: _Codec, is_expected: bool) -> Generator[Piec
     offset, begin, step = source.offset, source.pos, codec.step
     parts: list[bytes] = []
     size = 0
-    is_held = True  # all stored bytes of the member are at hand, from index `begin` on
+    is_held = True  # the stored bytes of the member are at hand, from index `begin` on
     while True:
         chunk = source.view[source.pos : source.pos + step]
         try:
@@ -257,15 +259,91 @@ def _member(source: _Source, codec: _Codec, is_expected: bool) -> Generator[Piec
             if size:
                 yield Piece(offset, b"".join(parts))
             return True
-        if size >= _PIECE_BYTES or source.pos - begin >= _HELD_BYTES:
+        if size >= _PIECE_BYTES or (is_held and source.pos - begin >= _HELD_BYTES):
             is_held, step = False, min(step, _LONG_STEP)
             if size:
                 yield Piece(offset, b"".join(parts))
             parts, size = [], 0
-            begin = source.pos
         if source.pos == len(source.data):
             if not source.extend(begin if is_held else source.pos):
                 fault = Fault(offset, "truncated_member", f"{codec.name}: the file ends inside it")
                 break
-            begin = source.pos - ...
+            begin = 0
+    if is_held:
+        parts = [_salvage(codec, source.data[begin : source.pos + step])]
+        source.pos = begin + 1  # a member that is cut may seem to run on into the next ones
+    data = b"".join(parts)
+    if is_expected or not is_held or data.startswith(b"WARC/"):
+        yield Piece(offset, data, fault=fault)
     return False
+
+
+def _damage(offset: int, codec: _Codec, error: Exception) -> Fault:
+    if "checksum" in str(error):
+        return Fault(offset, "bad_checksum", f"{codec.name}: its checksum or length is wrong", is_suspect=True)
+    return Fault(offset, "bad_compression", f"{codec.name}: it does not decode", is_suspect=True)
+
+
+def _salvage(codec: _Codec, stored: bytes) -> bytes:
+    """Everything that a damaged member decodes to before the byte at which decoding fails."""
+    good = 0
+    parts: list[bytes] = []
+    for step in _SALVAGE_STEPS:
+        decoder = codec.new_decoder()
+        parts = []
+        try:
+            parts.append(decoder.decompress(stored[:good]))
+            while good < len(stored):
+                parts.append(decoder.decompress(stored[good : good + step]))
+                good += step
+        except _ERRORS:
+            continue
+        break
+    return b"".join(parts)
+
+
+class _Unpacked:
+    """Decoded pieces as the stored bytes of a further layer.
+
+    Attributes:
+        faults: What the outer layer lost so far.
+    """
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        self._size = 0
+        self._starts: list[int] = []  # where pieces begin in the decoded bytes, ...
+        self._offsets: list[int] = []  # ... and in the stored file
+        self.faults: list[Fault] = []
+
+    def read(self, size: int) -> bytes:
+        """At most `size` further bytes."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._starts.append(self._size)
+            self._offsets.append(piece.offset)
+            self._size += len(piece.data)
+            self._rest = piece.data
+            if piece.fault is not None:
+                self.faults.append(piece.fault)
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return part
+
+    def stored_offset(self, index: int) -> int:
+        """Offset in the stored file of the member that holds a decoded byte."""
+        return self._offsets[max(0, bisect.bisect_right(self._starts, index) - 1)]
+
+
+def _decode_again(pieces: Iterator[Piece], layers: int) -> Iterator[Piece]:
+    """Decode what pieces decode to; offsets are those of the stored file."""
+    unpacked = _Unpacked(pieces)
+    for piece in decode(unpacked.read, layers):
+        offset, fault = unpacked.stored_offset(piece.offset), piece.fault
+        if fault is not None:
+            fault = fault._replace(offset=unpacked.stored_offset(fault.offset))
+        yield Piece(offset, piece.data, fault=fault)
+    for fault in unpacked.faults:
+        yield Piece(fault.offset, b"", fault=fault)

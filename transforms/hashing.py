@@ -32,7 +32,8 @@ def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def _merge(hashed: np.uint64, lane: np.uint64) -> np.uint64:
-    return (hashed ^ _round(np.uint64(0), lane)) * _PRIME_1 + _PRIME_4
+    merged: np.uint64 = (hashed ^ _round(np.uint64(0), lane)) * _PRIME_1 + _PRIME_4
+    return merged
 
 
 @njit(cache=True, nogil=True)

@@ -111,7 +111,7 @@ class LanguageSettings:
 class NearSettings:
     """Near duplicates."""
 
-    mode: str = setting("minhash", "minhash | off", "off: no near deduplication", "near copies are 1 to 5 % of distinct paragraphs")
+    mode: str = setting("minhash", "minhash | none", "none: no near deduplication", "near copies are 1 to 5 % of distinct paragraphs")
     scope: str = setting("all-input", "all-input | per-crawl", "as exact.scope", "as exact.scope")
     shingle_length: int = setting(5, "words or code points", "length of a shingle", "that of datatrove and FineWeb-2")
     bands: int = setting(
@@ -142,7 +142,7 @@ class NearSettings:
     )
 
     def __post_init__(self) -> None:
-        require(self.mode in ("minhash", "off"), "near.mode", self.mode, "minhash or off")
+        require(self.mode in ("minhash", "none"), "near.mode", self.mode, "minhash or none")
         require(self.scope in ("all-input", "per-crawl"), "near.scope", self.scope, "all-input or per-crawl")
         require(1 <= self.shingle_length <= 64, "near.shingle_length", self.shingle_length, "1 to 64")
         require(1 <= self.bands <= 256, "near.bands", self.bands, "1 to 256")

@@ -35,6 +35,7 @@ _MULTIPLIER = np.uint64(0xD1342543DE82EF95)  # odd, 5 modulo 8: powers differ in
 _WORD_LENGTH_STEP = np.uint64(0x9E3779B97F4A7C15)
 _CODE_POINT_OFFSET = np.uint64(0xA0761D6478BD642F)
 _CODE_POINT_SHINGLE = np.uint64(0xE7037ED1A0B428DB)
+_CLASSIFIED_AT_ONCE = 256
 _LOW_BITS = np.uint64(0x0101010101010101)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
@@ -112,15 +113,12 @@ def checked_length(shingle_length: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _shingle_sets(
-    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    classes = byte_classes(text)
-    tokens, points = token_buffers(starts, ends)
+def _shingle_sets(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    classes, tokens, points = shingle_buffers(starts, ends)
     offsets = np.zeros(len(starts) + 1, np.int64)
     hashes = np.empty(max(np.int64(1024), len(text) // 8), np.uint64)
     for row in range(len(starts)):
-        count = shingle_hashes(text, classes, starts[row], ends[row], length, tokens, points)
+        count = shingle_hashes(text, starts[row], ends[row], length, classes, tokens, points)
         total = offsets[row]
         if total + count > len(hashes):
             longer = np.empty(max(2 * len(hashes), total + count), np.uint64)
@@ -136,50 +134,34 @@ def _shingle_sets(
 
 
 @njit(cache=True, nogil=True)
-def byte_classes(text: np.ndarray) -> np.ndarray:
-    """What the splitter must know of every byte, so that it can look at eight at once.
-
-    Args:
-        text: uint8[b].
-
-    Returns:
-        uint8[b + 8]: 128 where a white-space code point may begin, 1 where a code point of three or four bytes begins.
-    """
-    classes = np.zeros(len(text) + 8, np.uint8)
-    for i in range(len(text)):
-        byte = text[i]
-        may_be_space = (byte <= 0x20) | (byte == 0xC2) | (np.uint8(byte - 0xE1) <= 2)
-        classes[i] = (np.uint8(may_be_space) << 7) | np.uint8(byte >= 0xE0)
-    return classes
-
-
-@njit(cache=True, nogil=True)
-def token_buffers(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Room for the words and the code points of the longest paragraph: two arguments of `shingle_hashes`."""
+def shingle_buffers(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Room for the bytes' classes, the words and the code points of the longest paragraph, for `shingle_hashes`."""
     longest = np.int64(0)
     for row in range(len(starts)):
         longest = max(longest, ends[row] - starts[row])
-    return np.empty(longest // 2 + 1, np.uint64), np.empty(longest + 1, np.uint32)
+    classes = np.zeros(longest + _CLASSIFIED_AT_ONCE + 8, np.uint8)
+    return classes, np.empty(longest // 2 + 1, np.uint64), np.empty(longest + 1, np.uint32)
 
 
 @njit(cache=True, nogil=True)
 def shingle_hashes(
-    text: np.ndarray, classes: np.ndarray, begin: int, end: int, length: int, tokens: np.ndarray, points: np.ndarray
+    text: np.ndarray, begin: int, end: int, length: int, classes: np.ndarray, tokens: np.ndarray, points: np.ndarray
 ) -> int:
     """Hashes of one paragraph's shingles, in order and with repetitions.
 
     Args:
         text: uint8[b].
-        classes: `byte_classes(text)`.
         begin: first byte of the paragraph.
         end: one past its last byte.
         length: words or code points in a shingle.
-        tokens: uint64, from `token_buffers`; receives the hashes.
-        points: uint32, from `token_buffers`; overwritten.
+        classes: uint8, from `shingle_buffers`; overwritten.
+        tokens: uint64, from `shingle_buffers`; receives the hashes.
+        points: uint32, from `shingle_buffers`; overwritten.
 
     Returns:
         Number of shingles.
     """
+    _classify(text, begin, end, classes)
     count, may_be_unspaced = _words(text, classes, begin, end, tokens)
     if may_be_unspaced:
         solid, unspaced = _code_points(text, begin, end, points)
@@ -191,14 +173,28 @@ def shingle_hashes(
 
 
 @njit(cache=True, nogil=True)
-def _words(
-    text: np.ndarray, classes: np.ndarray, begin: int, end: int, tokens: np.ndarray
-) -> tuple[int, bool]:
+def _classify(text: np.ndarray, begin: int, end: int, classes: np.ndarray) -> None:
+    """What the splitter must know of every byte of a paragraph, so that it can look at eight at once.
+
+    128 where a white-space code point may begin, 1 where a code point of three or four bytes begins. Where the text
+    goes on, so does this, up to a whole number of vectors: the bytes left over would cost more than all others.
+    """
+    size = (end - begin + _CLASSIFIED_AT_ONCE - 1) // _CLASSIFIED_AT_ONCE * _CLASSIFIED_AT_ONCE
+    piece = text[begin : begin + size]
+    for i in range(len(piece)):
+        byte = piece[i]
+        may_be_space = (byte <= 0x20) | (byte == 0xC2) | (np.uint8(byte - 0xE1) <= 2)
+        is_long = np.uint8(1) if byte >= 0xE0 else np.uint8(0)
+        classes[i] = (np.uint8(128) if may_be_space else np.uint8(0)) | is_long
+
+
+@njit(cache=True, nogil=True)
+def _words(text: np.ndarray, classes: np.ndarray, begin: int, end: int, tokens: np.ndarray) -> tuple[int, bool]:
     """Hashes of a paragraph's words: their number, and whether its code points have to be looked at one by one."""
     count, solid_bytes, long_points = 0, 0, np.uint64(0)
     word = begin
     for block in range(begin, end, 8):
-        marks = load64(classes, block)
+        marks = load64(classes, block - begin)
         if end - block < 8:
             marks &= (np.uint64(1) << np.uint64(8 * (end - block))) - np.uint64(1)
         long_points += ((marks & _LOW_BITS) * _LOW_BITS) >> np.uint64(56)

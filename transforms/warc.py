@@ -1,9 +1,9 @@
 """WARC records: the `conversion` records of a stored WET file, and what in it could not be read.
 
-`read_conversions` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a record if the
-block is framed: it is followed by a record end, the next record or the end of the file, and no other record header stands in it. Else
-it looks for the next record header, so that a record whose length is wrong costs at most itself, never its neighbours, and header
-text never becomes part of a payload.
+`read_conversions` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a
+record if the block is framed: a record's end, the next record or the end of the file follows it, and no other record
+header stands in it. Else it looks for the next record header, so that a record whose length is wrong costs at most itself,
+never its neighbours, and the text of a header never becomes part of a payload.
 
 Format: WARC 1.0 and 1.1 (ISO 28500:2009 and 28500:2017, https://iipc.github.io/warc-specifications/).
 """
@@ -25,12 +25,12 @@ REJECT_REASONS = {
     "header_invalid": "a record header is cut, too long or without a WARC-Type; its record is lost",
     "content_length_missing": "a record states no Content-Length; its text, up to the next record, is kept",
     "content_length_invalid": "the Content-Length of a record is no number; its text, up to the next record, is kept",
-    "content_length_wrong": "the Content-Length of a record does not fit its block; its text, up to the next record, is kept",
-    "record_truncated": "a record ends without its end, or where it ends cannot be told; it is lost",
+    "content_length_wrong": "the Content-Length of a record does not fit; its text, up to the next record, is kept",
+    "record_truncated": "a record ends before its block does, or it cannot be told where it ends; it is lost",
     "record_too_large": "the block of a conversion record is larger than the limit; it is lost",
 }
-"""Reasons of a `Reject` and what they mean. Where the reason is one of damage (those of `FAULTS`), the record that the reject names
-is lost; a reject that names none stands for the damage itself."""
+"""Reasons of a `Reject` and what they mean. Where the reason is damage (a name in `FAULTS`), the record that the reject
+names, if it names one, is lost to it."""
 
 _MAX_HEADER_BYTES = 1 << 16
 _MAX_LENGTH_DIGITS = 18
@@ -41,6 +41,7 @@ _HEADER = re.compile(rb"WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][N
 _FIELD = re.compile(rb"^WARC-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\n[ \t]")
+_LINE_ENDS = re.compile(rb"[\r\n]{0,32}")
 _PADDING = re.compile(rb"[\0\t\n\r ]+")
 _DATE = re.compile(rb"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z)?)?)?")
 _FIRST_MOMENT = b"0001-01-01T00:00:00"
@@ -88,8 +89,8 @@ def read_conversions(
     """Read the `conversion` records of a stored file, in file order; records of other types are passed over.
 
     Args:
-        stream: Stored bytes, as they are: gzip with any number of records in a member, zstd, plain, or compressed twice. Only
-            `read(n)` is used; it may return fewer bytes than asked for.
+        stream: Stored bytes, as they are: gzip with any number of records in a member, zstd, plain, or compressed twice.
+            Only `read(n)` is used; it may return fewer bytes than asked for.
         max_record_bytes: Longest block that is read. A few times as many bytes are held.
         on_reject: Called with whatever could not be read. Damage raises no exception; errors of `stream` pass through.
 
@@ -124,9 +125,9 @@ def parse_date(value: bytes) -> int | None:
     return microseconds + int(fraction.ljust(6, b"0")) if fraction else microseconds
 
 
-def proves(digest: bytes, block: bytes) -> bool:
-    """Whether a WARC-Block-Digest (SHA-1 or SHA-256, in base 32 or 16) is that of the block."""
-    name, _, stated = digest.strip().partition(b":")
+def proves(fields: dict[bytes, bytes], block: bytes) -> bool:
+    """Whether the WARC-Block-Digest (SHA-1 or SHA-256, in base 32 or 16) is there and that of the block."""
+    name, _, stated = fields.get(b"warc-block-digest", b"").strip().partition(b":")
     if name.lower() not in (b"sha1", b"sha256"):
         return False
     actual = hashlib.new(name.lower().decode(), block, usedforsecurity=False).digest()
@@ -171,10 +172,14 @@ class _Window:
     def _load(self, size: int) -> None:
         """Give up what was read, and load pieces until `size` bytes are there."""
         have = len(self.data) - self.pos
-        parts = [self.data[self.pos :]] if have else []
-        first = bisect.bisect_right(self._starts, self.pos) - 1 if have else len(self._starts)
-        self._starts = [start - self.pos for start in self._starts[first:]]
-        self._loaded = self._loaded[first:]
+        parts: list[bytes] = []
+        if have:
+            first = bisect.bisect_right(self._starts, self.pos) - 1
+            self._starts = [start - self.pos for start in self._starts[first:]]
+            self._loaded = self._loaded[first:]
+            parts.append(self.data[self.pos :])
+        else:
+            self._starts, self._loaded = [], []
         while have < size and not self.is_last:
             piece = next(self._pieces, None)
             if piece is None:
@@ -192,7 +197,7 @@ class _Window:
         self.pos = 0
 
     def stored_offset(self) -> int:
-        """Offset in the stored file of the compressed member that holds the position, or, in a plain file, of the position."""
+        """Offset in the stored file of the compressed member that holds the position; in a plain file, of the position."""
         index = bisect.bisect_right(self._starts, self.pos) - 1
         piece = self._loaded[index]
         return piece.offset + self.pos - self._starts[index] if piece.is_plain else piece.offset
@@ -213,7 +218,7 @@ class _Window:
             self.need(_LOOK_AHEAD + 1)
 
     def find_header(self, begin: int, limit: int) -> int:
-        """Bytes from the position to the first record header from `begin` on, or to the segment's end; -1 if over `limit`."""
+        """Bytes from the position to the first header after `begin` of them, or to the segment's end; -1 if over `limit`."""
         while True:
             match = _HEADER.search(self.data, self.pos + begin)
             have = (len(self.data) if match is None else match.start()) - self.pos
@@ -283,32 +288,32 @@ class _Reader:
             self._skip_garbage()
             return None
         self._has_records = True
-        size = self._header_size()
-        if size < 0:
+        header_size = self._header_size()
+        if header_size < 0:
             self._skip_header()
             return None
         offset = window.stored_offset()
-        fields = parse_header(window.data[window.pos : window.pos + size])
+        fields = parse_header(window.data[window.pos : window.pos + header_size])
         is_conversion = fields.get(b"warc-type", b"").strip().lower() == b"conversion"
-        block = self._block(size, fields, is_conversion)
-        begin = window.pos + size
-        payload = window.data[begin : begin + block.size] if is_conversion and not block.is_lost else None
-        is_suspect = begin + block.size > window.suspect
+        block = self._block(header_size, fields, is_conversion)
+        begin = window.pos + header_size
+        end = begin + block.size
         window.pos += block.taken
         if block.problem:
             self._reject(offset, fields, block.problem, block.detail)
-        elif b"warc-type" not in fields:
-            self._reject(offset, fields, "header_invalid", "no WARC-Type")
-        if payload is None:
+        if block.is_lost or not is_conversion:
+            if b"warc-type" not in fields:
+                self._reject(offset, fields, "header_invalid", "no WARC-Type")
             return None
-        if is_suspect and window.fault is not None and not proves(fields.get(b"warc-block-digest", b""), payload):
+        payload = window.data[begin:end]
+        if end > window.suspect and window.fault is not None and not proves(fields, payload):
             self._reject_damaged(offset, fields, window.fault)
             return None
-        date = fields.get(b"warc-date", b"").strip()
-        return Record(offset, _record_id(fields), _url(fields), parse_date(date), payload)
+        date = parse_date(fields.get(b"warc-date", b"").strip())
+        return Record(offset, _record_id(fields), _url(fields), date, payload)
 
     def _header_size(self) -> int:
-        """Bytes of the header at the position, blank line included; -1 if it does not end before the next one begins."""
+        """Bytes of the header at the position with its blank line; -1 if it does not end before the next one begins."""
         window = self._window
         match = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
         if match is None:
@@ -328,37 +333,34 @@ class _Reader:
         if not stated.isdigit() or len(stated) > _MAX_LENGTH_DIGITS:
             return self._cut_block(header_size, "content_length_invalid", f"Content-Length is {stated[:40]!r}")
         size = int(stated)
-        if size <= self._max_bytes:
-            taken = self._framed(header_size, size)
-            begin = window.pos + header_size
-            if taken and _HEADER.search(window.data, begin, begin + size) is None:
-                return _Block(size, taken)
-            if taken and proves(fields.get(b"warc-block-digest", b""), window.data[begin : begin + size]):
-                return _Block(size, taken)  # a page about WARC
-        elif not is_conversion:
+        if size > self._max_bytes and not is_conversion:
             return self._pass_over(header_size, size)
+        if size <= self._max_bytes:
+            ending = self._ending(header_size, size)
+            begin = window.pos + header_size
+            end = begin + size
+            if ending >= 0 and (
+                _HEADER.search(window.data, begin, end) is None or proves(fields, window.data[begin:end])
+            ):
+                return _Block(size, header_size + size + ending)
         return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}")
 
-    def _framed(self, header_size: int, size: int) -> int:
-        """Bytes from the start of the record to the next one if its block ends as blocks do, else 0."""
+    def _ending(self, header_size: int, size: int) -> int:
+        """Bytes between a block of `size` bytes and the next record; -1 if it does not end as a block does."""
         window = self._window
         record_size = header_size + size
-        if window.data.startswith(_CRLF_END, window.pos + record_size):
-            return record_size + len(_CRLF_END)
-        window.need(record_size + _LOOK_AHEAD)
-        if window.data.startswith(_CRLF_END, window.pos + record_size):
-            return record_size + len(_CRLF_END)
+        if not window.data.startswith(_CRLF_END, window.pos + record_size):
+            window.need(record_size + _LOOK_AHEAD)
         data, end = window.data, window.pos + record_size
-        if end > len(data):
-            return 0
-        has_lf_header = data.startswith(_LF_END, window.pos + header_size - len(_LF_END))
-        if has_lf_header and data.startswith(_LF_END, end):
-            return record_size + len(_LF_END)
-        while data[end : end + 1] in (b"\r", b"\n"):
-            end += 1
-        if _VERSION.match(data, end) or (window.is_last and end == len(data)):
-            return end - window.pos
-        return 0
+        if data.startswith(_CRLF_END, end):
+            return len(_CRLF_END)
+        if data.startswith(_LF_END, end) and data.startswith(_LF_END, window.pos + header_size - len(_LF_END)):
+            return len(_LF_END)
+        following = _LINE_ENDS.match(data, end)
+        if following is None or end > len(data):
+            return -1
+        is_end = window.is_last and following.end() == len(data)
+        return following.end() - end if is_end or _VERSION.match(data, following.end()) else -1
 
     def _cut_block(self, header_size: int, problem: str, detail: str) -> _Block:
         """The block of a record whose length cannot be trusted: up to the next header, if it has a record's end."""
@@ -372,7 +374,7 @@ class _Reader:
         ending = next((end for end in (_CRLF_END, _LF_END) if block.endswith(end)), b"")
         if ending and not _FIELD.search(block):
             return _Block(
-                len(block) - len(ending), taken, problem, f"{detail}; the text has {len(block) - len(ending)}"
+                len(block) - len(ending), taken, problem, f"{detail}; {len(block)} bytes up to the next header"
             )
         if window.fault is not None and window.pos + taken == len(window.data):
             self._is_fault_named = True
@@ -386,9 +388,8 @@ class _Reader:
         passed = window.skip_to_header()
         if size <= passed <= size + _LOOK_AHEAD or (window.fault is not None and window.pos == len(window.data)):
             return _Block(0, 0)
-        return _Block(
-            0, 0, "content_length_wrong", f"Content-Length is {size}; {passed} bytes up to the next header", True
-        )
+        detail = f"Content-Length is {size}; {passed} bytes up to the next header"
+        return _Block(0, 0, "content_length_wrong", detail, is_lost=True)
 
     def _skip_garbage(self) -> None:
         """Move over bytes that belong to no record."""
