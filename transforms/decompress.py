@@ -1,11 +1,11 @@
 """Stored crawl files as decoded bytes: gzip and zstd members, plain streams, and what is damaged in them.
 
-A crawl file is a row of small gzip members, normally one for each record. `decode` reads such files, files of one member,
-zstd frames, plain files under any name, and compressed files that were compressed once more. It asks a stream for nothing
-but sequential reads, holds a bounded number of bytes, and its result does not depend on how many bytes a read returns.
+A crawl file is a row of small gzip members, normally one for each record. `decode` reads such files, files of one
+member, zstd frames, plain files under any name, and compressed files that were compressed once more. It asks a stream for
+nothing but sequential reads, holds a bounded number of bytes, and gives the same whatever number of bytes a read returns.
 
-Damage is data: where stored bytes cannot be decoded, a piece ends with a `Fault`, and decoding goes on at the next member.
-The checksum of every member is verified.
+Damage is data: where stored bytes cannot be decoded, a piece ends with a `Fault`, and decoding goes on at the next
+member. The checksum of every member is verified.
 """
 
 import bisect
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import chain
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 import zstandard
 from isal import isal_zlib
@@ -59,7 +59,7 @@ class Piece(NamedTuple):
     """Decoded bytes; those of two pieces follow each other, unless the first one has a fault.
 
     Attributes:
-        offset: Byte in the stored file of the compressed member that holds the bytes, or, if plain, of the first of them.
+        offset: Byte in the stored file of the member that holds the bytes, or, if they are plain, of the first of them.
         data: Decoded bytes; empty only beside a fault.
         is_plain: True where the bytes are stored as they are.
         fault: Why the bytes that followed are lost, or None.
@@ -99,7 +99,7 @@ def _zstd_decoder() -> _Decoder:
 
 _GZIP = _Codec("gzip member", partial(isal_zlib.decompressobj, 31), 1 << 14)
 _ZSTD = _Codec("zstd frame", _zstd_decoder, 1 << 10)
-_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zstandard.ZstdError)
+_ERRORS = (cast(type[Exception], isal_zlib.error), zstandard.ZstdError)
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _MEMBER_OR_PLAIN = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n)")
@@ -128,7 +128,7 @@ class _Source:
         return self.start + self.pos
 
     def extend(self, held: int) -> bool:
-        """Read one more block, and give up the bytes before index `held`; False, and nothing done, at the end of the file."""
+        """Read one more block, and give up the bytes before index `held`; False and nothing done at the file's end."""
         parts = [self.data[held:]]
         missing = _BLOCK_BYTES  # blocks are full, so that what is found in them does not depend on single reads
         while missing and (part := self._read(missing)):

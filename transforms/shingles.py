@@ -202,10 +202,10 @@ def _words(text: np.ndarray, classes: np.ndarray, begin: int, end: int, tokens: 
         while marks != 0:
             at = block + (trailing_zeros(marks) >> 3)
             marks &= marks - np.uint64(1)
-            size = _white_space_at(text, at)
+            size = 1 if text[np.uint64(at)] == 0x20 else _white_space_at(text, at)
             if size:
                 if at > word:
-                    tokens[count] = _hash_word(text, word, at)
+                    tokens[np.uint64(count)] = _hash_word(text, word, at)
                     solid_bytes += at - word
                     count += 1
                 word = at + size

@@ -2,8 +2,8 @@
 
 `read_conversions` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a
 record if the block is framed: a record's end, the next record or the end of the file follows it, and no other record
-header stands in it. Else it looks for the next record header, so that a record whose length is wrong costs at most itself,
-never its neighbours, and the text of a header never becomes part of a payload.
+header stands in it. Else it looks for the next record header, so that a record whose length is wrong costs at most
+itself, never its neighbours, and the text of a header never becomes part of a payload.
 
 Format: WARC 1.0 and 1.1 (ISO 28500:2009 and 28500:2017, https://iipc.github.io/warc-specifications/).
 """
@@ -44,9 +44,8 @@ _FOLD = re.compile(rb"\n[ \t]")
 _LINE_ENDS = re.compile(rb"[\r\n]{0,32}")
 _PADDING = re.compile(rb"[\0\t\n\r ]+")
 _DATE = re.compile(rb"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z)?)?)?")
-_FIRST_MOMENT = b"0001-01-01T00:00:00"
+_FIRST_MOMENT = "0001-01-01T00:00:00"
 _EPOCH = datetime.datetime(1970, 1, 1)
-_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class Record(NamedTuple):
@@ -89,7 +88,7 @@ def read_conversions(
     """Read the `conversion` records of a stored file, in file order; records of other types are passed over.
 
     Args:
-        stream: Stored bytes, as they are: gzip with any number of records in a member, zstd, plain, or compressed twice.
+        stream: Stored bytes as they are: gzip with any number of records in a member, zstd, plain, or compressed twice.
             Only `read(n)` is used; it may return fewer bytes than asked for.
         max_record_bytes: Longest block that is read. A few times as many bytes are held.
         on_reject: Called with whatever could not be read. Damage raises no exception; errors of `stream` pass through.
@@ -101,7 +100,7 @@ def read_conversions(
 
 
 def parse_header(header: bytes) -> dict[bytes, bytes]:
-    """Fields of a record header: names in lower case, values with their white space; the first field of a name counts."""
+    """Fields of a record header: names in lower case, values with their white space; the first of a name counts."""
     if _FOLD.search(header):
         header = re.sub(rb"\r?\n[ \t]+", b" ", header)
     fields = {}
@@ -115,14 +114,13 @@ def parse_date(value: bytes) -> int | None:
     """A WARC-Date, in any precision of WARC 1.1, in microseconds since 1970-01-01T00:00:00Z; None if it is no date."""
     if _DATE.fullmatch(value) is None:
         return None
-    value = value.rstrip(b"Z")
-    seconds, fraction = value[:19], value[20:26]
+    text = value.rstrip(b"Z").decode()
     try:
-        moment = datetime.datetime.fromisoformat((seconds + _FIRST_MOMENT[len(seconds) :]).decode())
+        since = datetime.datetime.fromisoformat(text[:19] + _FIRST_MOMENT[len(text) :]) - _EPOCH
     except ValueError:
         return None
-    microseconds = (moment - _EPOCH) // _MICROSECOND
-    return microseconds + int(fraction.ljust(6, b"0")) if fraction else microseconds
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000
+    return microseconds + int(text[20:26].ljust(6, "0")) if len(text) > 19 else microseconds
 
 
 def proves(fields: dict[bytes, bytes], block: bytes) -> bool:
@@ -197,7 +195,7 @@ class _Window:
         self.pos = 0
 
     def stored_offset(self) -> int:
-        """Offset in the stored file of the compressed member that holds the position; in a plain file, of the position."""
+        """Offset in the stored file of the member that holds the position, or, in a plain file, of the position."""
         index = bisect.bisect_right(self._starts, self.pos) - 1
         piece = self._loaded[index]
         return piece.offset + self.pos - self._starts[index] if piece.is_plain else piece.offset
@@ -218,7 +216,7 @@ class _Window:
             self.need(_LOOK_AHEAD + 1)
 
     def find_header(self, begin: int, limit: int) -> int:
-        """Bytes from the position to the first header after `begin` of them, or to the segment's end; -1 if over `limit`."""
+        """Bytes to the first header that is at least `begin` bytes on, or to the segment's end; -1 if over `limit`."""
         while True:
             match = _HEADER.search(self.data, self.pos + begin)
             have = (len(self.data) if match is None else match.start()) - self.pos
@@ -231,21 +229,13 @@ class _Window:
 
 
 class _Block(NamedTuple):
-    """Where the block of a record ends.
-
-    Attributes:
-        size: Bytes of the block.
-        taken: Bytes from the start of the record to the place where the next one is looked for.
-        problem: A reject reason, or empty.
-        detail: What was found, if there is a problem.
-        is_lost: True where the block cannot be used.
-    """
+    """The block of the record at the position of a window."""
 
     size: int
-    taken: int
-    problem: str = ""
+    taken: int  # bytes from the position to where the next record is looked for
+    problem: str = ""  # a reject reason, and its detail
     detail: str = ""
-    is_lost: bool = False
+    is_lost: bool = False  # the block cannot be used
 
 
 class _Reader:
