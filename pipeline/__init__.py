@@ -1,0 +1,1 @@
+"""Configuration, command line, the jobs and the life of a run."""

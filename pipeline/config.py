@@ -39,7 +39,9 @@ def _read_yaml(path: str) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"--config {path}: {error.strerror}. Name a YAML file, such as configs/laptop.yaml") from error
+        raise ConfigurationError(
+            f"--config {path}: {error.strerror}. Name a YAML file, such as configs/laptop.yaml"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
     if content is None:
@@ -127,7 +129,11 @@ def document_settings() -> str:
             default = yaml.safe_dump(
                 list(field.default) if isinstance(field.default, tuple) else field.default, default_flow_style=True
             ).split("\n")[0]
-            cells = (f"`{section}.{field.name}`", f"`{default}`", *(field.metadata[key] for key in ("unit", "doc", "reason")))
+            cells = (
+                f"`{section}.{field.name}`",
+                f"`{default}`",
+                *(field.metadata[key] for key in ("unit", "doc", "reason")),
+            )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
@@ -140,4 +146,3 @@ def document_settings() -> str:
 
 if __name__ == "__main__":
     print(document_settings(), end="")
-

@@ -71,7 +71,9 @@ def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
         join = candidates.JoinComponents(reference)
         per_group = tuple(unit_name(group) for group in range(groups))
         steps += [
-            Step(candidates.STEP_SIGN, "files", (Pass(per_file, each_file(candidates.SignParagraphs(reference))),), True),
+            Step(
+                candidates.STEP_SIGN, "files", (Pass(per_file, each_file(candidates.SignParagraphs(reference))),), True
+            ),
             Step(
                 candidates.STEP_CANDIDATES,
                 "groups",
@@ -208,7 +210,9 @@ def read_step(storage: Storage, step: Step) -> dict[str, Outcome] | None:
     return outcomes if complete and all(present.get(path) == size for path, size in expected.items()) else None
 
 
-def run_corpus(job: Job, runner: Runner, progress: StepProgress, check: Callable[[str, dict[str, Outcome]], None]) -> dict[str, dict[str, Outcome]]:
+def run_corpus(
+    job: Job, runner: Runner, progress: StepProgress, check: Callable[[str, dict[str, Outcome]], None]
+) -> dict[str, dict[str, Outcome]]:
     """Bring all steps to their end.
 
     Args:

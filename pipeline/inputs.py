@@ -45,7 +45,9 @@ def resolve_inputs(arguments: Iterable[str], base: str | None, settings: CorpusS
 def _absolute(argument: str) -> str:
     """URI with an absolute path; symbolic links keep their names."""
     if argument.startswith(("http://", "https://")):
-        raise InputError(f"--input {argument}: reading over http(s) is not built yet. Download the file, or use s3:// or gs://")
+        raise InputError(
+            f"--input {argument}: reading over http(s) is not built yet. Download the file, or use s3:// or gs://"
+        )
     if argument.startswith("file://"):
         argument = urllib.parse.unquote(argument[len("file://") :])
     return str(local_path(argument).absolute()) if is_local(argument) else argument.rstrip("/")
@@ -62,7 +64,9 @@ def _resolve(uri: str, base: str | None) -> dict[str, int]:
     if _GLOB.search(uri):
         found = {path: length for path, length in match(uri).items() if not _PATHS_FILE.search(path)}
         if not found:
-            raise InputError(f"--input {uri}: no file matches. Check the pattern; quote it from the shell if it holds *")
+            raise InputError(
+                f"--input {uri}: no file matches. Check the pattern; quote it from the shell if it holds *"
+            )
         return found
     if not is_local(uri):
         found = _folder(uri)

@@ -48,7 +48,9 @@ def inspect(storage: Storage, what: str | None, examples: int, seed: int, consol
         InputError: the folder is not complete, or holds no such page.
     """
     if storage.size(layout.MANIFEST) is None:
-        raise InputError(f"{storage.root} holds no {layout.MANIFEST}: only a complete corpus can be inspected; see cc100 status")
+        raise InputError(
+            f"{storage.root} holds no {layout.MANIFEST}: only a complete corpus can be inspected; see cc100 status"
+        )
     corpus = _Corpus(storage)
     if what is None:
         _print_examples(corpus, examples, seed, console)
@@ -93,7 +95,10 @@ class _Corpus:
             keys = self.table(layout.documents(index), ("record_id", "url"))
             if keys.num_rows:
                 hits = pc.or_kleene(pc.equal(keys["record_id"], wanted), pc.equal(keys["url"], what))
-                found += [self.page(index, row) for row in np.flatnonzero(hits.fill_null(False).to_numpy(zero_copy_only=False))]
+                found += [
+                    self.page(index, row)
+                    for row in np.flatnonzero(hits.fill_null(False).to_numpy(zero_copy_only=False))
+                ]
         return found
 
     def page(self, file_index: int, row: int) -> Page:
@@ -128,7 +133,13 @@ class _Corpus:
             for name in self.manifest["files"]:
                 if name.startswith("removed/") and layout.language_of(name) == language:
                     columns = self.table(name).to_pydict()
-                    found |= dict(zip(columns["paragraph_id"], zip(columns["keeper_id"], columns["jaccard"], strict=True), strict=True))
+                    found |= dict(
+                        zip(
+                            columns["paragraph_id"],
+                            zip(columns["keeper_id"], columns["jaccard"], strict=True),
+                            strict=True,
+                        )
+                    )
             self._removed[language] = found
         return self._removed[language]
 
@@ -195,7 +206,9 @@ def _print_page(corpus: _Corpus, page: Page, console: Console, only: int | None)
     verdict, row = page.verdict, page.row
     score = "" if verdict["score"] is None else f" ({verdict['score']:.4f})"
     console.print(f"[bold]{escape(row['record_id'])}[/bold]  {escape(row['url'] or '')}  {row['date']}")
-    console.print(f"file {page.file_index}, page {verdict['status']}, language {verdict['language']}{score}, {len(page.texts)} paragraphs")
+    console.print(
+        f"file {page.file_index}, page {verdict['status']}, language {verdict['language']}{score}, {len(page.texts)} paragraphs"
+    )
     for number, (text, fate) in enumerate(zip(page.texts, corpus.fates(page), strict=True)):
         paragraph_id = page.first + number
         mark = ">" if paragraph_id == only else " "
@@ -242,8 +255,8 @@ def _print_examples(corpus: _Corpus, examples: int, seed: int, console: Console)
         console.print(f"[bold {_COLOURS[fate]}]{fate}[/]: {total:,} paragraphs")
         for page, paragraph_id, text in found[fate]:
             verdict = page.verdict
-            console.print(f"  {paragraph_id}  {escape(page.row['url'] or '')}  page {verdict['status']} {verdict['language']}")
+            console.print(
+                f"  {paragraph_id}  {escape(page.row['url'] or '')}  page {verdict['status']} {verdict['language']}"
+            )
             console.print(f"      {_short(text)}", soft_wrap=True)
             _print_reason(corpus, page, paragraph_id, text, fate, console)
-
-

@@ -34,7 +34,11 @@ def make_manifest(job: Job, outcomes: Outcomes) -> dict[str, Any]:
 
 def _fates(outcomes: Outcomes) -> list[dict[str, Any]]:
     """Figures of every file from the scatter step, in order."""
-    by_file = {int(index): entry for outcome in outcomes[scatter.STEP].values() for index, entry in outcome.figures["fates"].items()}
+    by_file = {
+        int(index): entry
+        for outcome in outcomes[scatter.STEP].values()
+        for index, entry in outcome.figures["fates"].items()
+    }
     return [by_file[index] for index in sorted(by_file)]
 
 
@@ -57,7 +61,14 @@ def _languages(outcomes: Outcomes, fates: list[dict[str, Any]]) -> dict[str, Any
     for entry in fates:
         for code, counts in entry["languages"].items():
             row = found.setdefault(
-                code, {"pages": 0, "paragraphs": 0, "text_bytes": 0, "files": 0, "paragraphs_by_fate": dict.fromkeys(PARAGRAPH_FATES, 0)}
+                code,
+                {
+                    "pages": 0,
+                    "paragraphs": 0,
+                    "text_bytes": 0,
+                    "files": 0,
+                    "paragraphs_by_fate": dict.fromkeys(PARAGRAPH_FATES, 0),
+                },
             )
             for fate, count in zip(PARAGRAPH_FATES, counts, strict=True):
                 row["paragraphs_by_fate"][fate] += count
@@ -87,13 +98,17 @@ def run_notes(outcomes: Outcomes) -> dict[str, Any]:
     decided = [outcome.figures for outcome in outcomes.get(decide.STEP, {}).values()]
     joined = [outcome.figures for outcome in outcomes.get("components", {}).values()]
     return {
-        "rejects_by_reason": _sum([outcome.figures["rejects_by_reason"] for outcome in outcomes[extract.STEP].values()]),
+        "rejects_by_reason": _sum(
+            [outcome.figures["rejects_by_reason"] for outcome in outcomes[extract.STEP].values()]
+        ),
         "paragraphs_capped": sum(figures["capped"] for figures in decided),
         "candidates": sum(figures["candidates"] for figures in joined),
         "components": sum(figures["components"] for figures in joined),
         "components_cut": sum(figures["components_cut"] for figures in joined),
         "largest_component": max((figures["largest_component"] for figures in joined), default=0),
-        "bytes_read_by_model": sum(outcome.figures["bytes_read_by_model"] for outcome in outcomes[language.STEP].values()),
+        "bytes_read_by_model": sum(
+            outcome.figures["bytes_read_by_model"] for outcome in outcomes[language.STEP].values()
+        ),
     }
 
 
@@ -108,8 +123,8 @@ def _sum(counters: list[dict[str, int]]) -> dict[str, int]:
 def print_summary(manifest: dict[str, Any], console: Console, most: int = 30) -> None:
     """Tables of a finished corpus: fates, and the largest languages."""
     pages, paragraphs = manifest["counts"]["pages"], manifest["counts"]["paragraphs"]
-    console.print(_count_table("Pages by status", pages))
-    console.print(_count_table("Paragraphs by fate", paragraphs))
+    console.print(_count_table("Pages by status", {key: pages[key] for key in PAGE_STATUSES}))
+    console.print(_count_table("Paragraphs by fate", {key: paragraphs[key] for key in PARAGRAPH_FATES}))
     table = Table(title="Languages", title_justify="left")
     table.add_column("language")
     for column in ("pages", "paragraphs", "text MB", "parts", "exact duplicates", "near duplicates"):
@@ -117,7 +132,14 @@ def print_summary(manifest: dict[str, Any], console: Console, most: int = 30) ->
     ranked = sorted(manifest["languages"].items(), key=lambda item: (-item[1]["text_bytes"], item[0]))
     for code, row in ranked[:most]:
         fates = row["paragraphs_by_fate"]
-        numbers = (row["pages"], row["paragraphs"], f"{row['text_bytes'] / 1e6:,.2f}", row["files"], fates["exact_duplicate"], fates["near_duplicate"])
+        numbers = (
+            row["pages"],
+            row["paragraphs"],
+            f"{row['text_bytes'] / 1e6:,.2f}",
+            row["files"],
+            fates["exact_duplicate"],
+            fates["near_duplicate"],
+        )
         table.add_row(code, *(value if isinstance(value, str) else f"{value:,}" for value in numbers))
     console.print(table)
     if len(ranked) > most:

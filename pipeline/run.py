@@ -136,10 +136,14 @@ def folder_files(storage: Storage, names: Any) -> dict[str, int]:
 
 def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any]) -> None:
     lines = [line for key in ("configuration", "model") for line in differences(there[key], wanted[key], key)]
-    old, new = ({uri: size for uri, size in side["inputs"]} for side in (there, wanted))
+    old, new = (dict(side["inputs"]) for side in (there, wanted))
     lines += [f"input {uri}: not there, given now" for uri in sorted(new.keys() - old.keys())]
     lines += [f"input {uri}: there, not given now" for uri in sorted(old.keys() - new.keys())]
-    lines += [f"input {uri}: {old[uri]} bytes there, {new[uri]} now" for uri in sorted(old.keys() & new.keys()) if old[uri] != new[uri]]
+    lines += [
+        f"input {uri}: {old[uri]} bytes there, {new[uri]} now"
+        for uri in sorted(old.keys() & new.keys())
+        if old[uri] != new[uri]
+    ]
     if lines:
         shown = "\n  ".join(lines[:12] + ([f"... and {len(lines) - 12} more"] if len(lines) > 12 else []))
         raise ConfigurationError(
@@ -232,5 +236,3 @@ def _history(storage: Storage) -> list[Any]:
         return list(storage.read_json("run/history.json")) if storage.size("run/history.json") is not None else []
     except StorageError:
         return []
-
-

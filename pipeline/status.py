@@ -21,14 +21,18 @@ def print_status(storage: Storage, console: Console) -> int:
     """
     if storage.size(layout.MANIFEST) is not None:
         manifest = storage.read_json(layout.MANIFEST)
-        console.print(f"{storage.root}: complete, {len(manifest['inputs'])} input files, model {manifest['model']['name']}")
+        console.print(
+            f"{storage.root}: complete, {len(manifest['inputs'])} input files, model {manifest['model']['name']}"
+        )
         rejects = sum(entry["rejects"] for entry in manifest["inputs"])
         if rejects:
             console.print(f"{rejects} records could not be read; see rejects/")
         print_summary(manifest, console)
         return 0
     if storage.size(layout.RUN_STATE) is None:
-        raise InputError(f"{storage.root} holds neither {layout.MANIFEST} nor {layout.RUN_STATE}: no run has used it as --output")
+        raise InputError(
+            f"{storage.root} holds neither {layout.MANIFEST} nor {layout.RUN_STATE}: no run has used it as --output"
+        )
     job = load_job(storage)
     console.print(f"{storage.root}: not complete; the same command again continues it")
     console.print(_steps_table(job))

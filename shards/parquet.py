@@ -18,7 +18,11 @@ def writer(stream: BinaryIO, schema: pa.Schema, *, zstd_level: int) -> pq.Parque
     columns by which readers skip row groups.
     """
     dictionary = [name for name in ("language", "status") if name in schema.names]
-    statistics = [name for name in ("first_paragraph", "paragraph_id", "paragraph_ids.list.element") if name.split(".")[0] in schema.names]
+    statistics = [
+        name
+        for name in ("first_paragraph", "paragraph_id", "paragraph_ids.list.element")
+        if name.split(".")[0] in schema.names
+    ]
     delta = {"paragraph_ids.list.element": "DELTA_BINARY_PACKED"} if "paragraph_ids" in schema.names else None
     return pq.ParquetWriter(
         stream,

@@ -44,23 +44,24 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_folder(s3_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def s3_folder(s3_server: str, s3_flags: list[str], request: pytest.FixtureRequest) -> Iterator[str]:
     """URI of an empty folder on the S3 server; Beam's file systems know the server while the test runs."""
     import boto3
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket="bucket")
-    FileSystems.set_options(PipelineOptions(s3_flags(s3_server)))
+    FileSystems.set_options(PipelineOptions(s3_flags))
     name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
     yield f"s3://bucket/{name}"
     FileSystems.set_options(PipelineOptions([]))
 
 
-def s3_flags(endpoint: str) -> list[str]:
-    """Beam's flags for an S3 server."""
+@pytest.fixture
+def s3_flags(s3_server: str) -> list[str]:
+    """Beam's flags for the S3 server."""
     return [
-        f"--s3_endpoint_url={endpoint}",
+        f"--s3_endpoint_url={s3_server}",
         "--s3_access_key_id=test",
         "--s3_secret_access_key=test",
         "--s3_region_name=us-east-1",

@@ -1,0 +1,1 @@
+"""SentencePiece: sample, train, encode, export (no Beam, no torch)."""

@@ -20,7 +20,7 @@ from cc100.shards.records import FATE_KEPT, paragraph_ids
 from cc100.transforms.components import connected_components, star_edges
 from cc100.transforms.documents import DocumentBatch, read_documents
 from cc100.transforms.elect import read_fates
-from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DoUnits, Job, JobReference, Outcome, do_once, unit_name
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.minhash import NO_KEY, Signer
 from cc100.transforms.pages import page_languages
@@ -220,9 +220,7 @@ class _WriteEdges(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         group, values = element
         job = self._job.load()
-        do_once(
-            job, STEP_CANDIDATES, unit_name(group, self._part), lambda: write_edges(job, group, self._part, values)
-        )
+        do_once(job, STEP_CANDIDATES, unit_name(group, self._part), lambda: write_edges(job, group, self._part, values))
         yield group
 
 

@@ -96,9 +96,7 @@ def mix_ids(ids: Array) -> Array:
     return z ^ (z >> np.uint64(31))
 
 
-def _pack_candidates(
-    chosen: Array, ids: Array, components: Array, keys: Array, offsets: Array, hashes: Array
-) -> bytes:
+def _pack_candidates(chosen: Array, ids: Array, components: Array, keys: Array, offsets: Array, hashes: Array) -> bytes:
     lengths = np.diff(offsets)[chosen]
     return pack(
         {

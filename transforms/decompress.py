@@ -1,8 +1,8 @@
 """Stored crawl files as decoded bytes: gzip and zstd members, plain streams, and what is damaged in them.
 
 A crawl file is a row of small gzip members, normally one for each record. `decode` reads such files, files of one
-member, zstd frames, plain files under any name, and compressed files that were compressed once more. It asks a stream for
-nothing but sequential reads, holds a bounded number of bytes, and gives the same whatever number of bytes a read returns.
+member, zstd frames, plain files under any name, and compressed files that were compressed once more. It asks a stream
+for nothing but sequential reads, holds a bounded number of bytes, and gives the same however many bytes a read returns.
 
 Damage is data: where stored bytes cannot be decoded, a piece ends with a `Fault`, and decoding goes on at the next
 member. The checksum of every member is verified.

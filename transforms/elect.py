@@ -17,7 +17,14 @@ from cc100.shards.records import FATE_EXACT_DUPLICATE, FATE_KEPT, STATUS_KEPT
 from cc100.transforms.exact import NO_FORM, elect_in_file
 from cc100.transforms.grouping import LATER_COPY, group_runs
 from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, do_once, unit_name
-from cc100.transforms.mark import FormNumbers, bucket_ranges, open_digests, read_form_numbers, read_marks, write_form_numbers
+from cc100.transforms.mark import (
+    FormNumbers,
+    bucket_ranges,
+    open_digests,
+    read_form_numbers,
+    read_marks,
+    write_form_numbers,
+)
 from cc100.transforms.pages import page_languages, page_paragraphs
 
 STEP = "elect"
@@ -171,5 +178,3 @@ def read_fates(job: Job, file_index: int) -> Array:
         elected = np.flatnonzero(fate == FATE_KEPT)
         fate[elected[is_lost[form[elected]]]] = FATE_EXACT_DUPLICATE
     return fate
-
-

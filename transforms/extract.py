@@ -48,7 +48,9 @@ def extract_file(job: Job, file_index: int) -> Outcome:
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_stream(job.inputs[file_index].uri))
         out = stack.enter_context(job.storage.create(documents))
-        records = read_conversions(stream, max_record_bytes=job.settings.input.max_record_bytes, on_reject=rejects.append)
+        records = read_conversions(
+            stream, max_record_bytes=job.settings.input.max_record_bytes, on_reject=rejects.append
+        )
         with parquet.writer(out, DOCUMENTS, zstd_level=job.settings.documents.zstd_level) as writer:
             for group in group_records(records, job.settings.documents.row_group_bytes):
                 split = split_group(group)

@@ -140,13 +140,12 @@ def write_shard(job: Job, part: Part) -> Outcome:
     """Write one part of shards/."""
     figures = {"kind": part.kind, "language": part.language, "pages": 0, "paragraphs": 0, "text_bytes": 0}
     output = job.settings.output
-    with job.storage.create(part.name) as out:
-        with parquet.writer(out, SHARDS, zstd_level=output.zstd_level) as writer:
-            for table, text_bytes in _row_groups(_read_batches(job, part), output.row_group_bytes):
-                writer.write_table(table, row_group_size=table.num_rows)
-                figures["pages"] += table.num_rows
-                figures["paragraphs"] += sum(len(chunk.flatten()) for chunk in table["paragraphs"].chunks)
-                figures["text_bytes"] += text_bytes
+    with job.storage.create(part.name) as out, parquet.writer(out, SHARDS, zstd_level=output.zstd_level) as writer:
+        for table, text_bytes in _row_groups(_read_batches(job, part), output.row_group_bytes):
+            writer.write_table(table, row_group_size=table.num_rows)
+            figures["pages"] += table.num_rows
+            figures["paragraphs"] += sum(len(chunk.flatten()) for chunk in table["paragraphs"].chunks)
+            figures["text_bytes"] += text_bytes
     return Outcome({part.name: out.stored}, figures)
 
 

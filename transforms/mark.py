@@ -6,6 +6,7 @@ those forms that another file holds too, as first of several or later copy.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -55,7 +56,7 @@ def bucket_ranges(part: int, passes: int, buckets: int) -> list[tuple[int, int]]
     borders = [DIGEST_RANGES * part // passes, DIGEST_RANGES * (part + 1) // passes]
     count = max(1, min(buckets, borders[1] - borders[0]))
     cuts = [borders[0] + (borders[1] - borders[0]) * k // count for k in range(count + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 class _SendDigests(beam.DoFn):
@@ -75,7 +76,10 @@ class _SendDigests(beam.DoFn):
                 begin, end = int(index[low]), int(index[high])
                 if end > begin or bucket == seed:
                     header = np.array([element, begin], np.uint64)
-                    yield scope * buckets + bucket, pack({"header": header, "digests": file.read("digests", begin, end)})
+                    yield (
+                        scope * buckets + bucket,
+                        pack({"header": header, "digests": file.read("digests", begin, end)}),
+                    )
 
 
 class open_digests:  # noqa: N801 - a context manager that is used like a function

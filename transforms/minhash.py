@@ -151,7 +151,7 @@ def _band_keys(
 ) -> tuple[np.ndarray, np.ndarray]:
     classes, tokens, points = shingle_buffers(starts, ends)
     low_bits = np.empty(len(tokens) + _UNROLLED, np.uint32)
-    signature = np.empty(permutations.shape[1], np.uint32)
+    signatures = np.empty((1, permutations.shape[1]), np.uint32)
     slots = 2
     while slots < 2 * min(least, len(tokens)):
         slots *= 2
@@ -162,14 +162,14 @@ def _band_keys(
         count = shingle_hashes(text, starts[row], ends[row], length, classes, tokens, points)
         if count == 0:
             continue
-        distinct, set_sum = _distinct(tokens[:count], least, table, stamps, row + 1)
+        distinct, set_sum = _distinct(tokens, count, least, table, stamps, row + 1)
         if distinct < least:
             kinds[row] = EQUAL_SET
             keys[row, 0] = _some_key(_extend(_extend(seeds[row], set_sum), np.uint64(distinct)))
         else:
             kinds[row] = BANDED
-            _sign(tokens[:count], permutations, low_bits, signature)
-            _write_band_keys(signature, seeds[row], keys[row])
+            _sign(tokens, count, permutations, low_bits, signatures, 0)
+            _write_band_keys(signatures, seeds[row], keys, row)
     return keys, kinds
 
 
@@ -182,20 +182,22 @@ def _signatures(
     signatures = np.empty((len(starts), permutations.shape[1]), np.uint32)
     for row in range(len(starts)):
         count = shingle_hashes(text, starts[row], ends[row], length, classes, tokens, points)
-        _sign(tokens[:count], permutations, low_bits, signatures[row])
+        _sign(tokens, count, permutations, low_bits, signatures, row)
     return signatures
 
 
 @njit(cache=True, nogil=True)
-def _distinct(hashes: np.ndarray, enough: int, table: np.ndarray, stamps: np.ndarray, stamp: int) -> tuple[int, int]:
-    """Number of distinct hashes, counted up to `enough`, and the sum of their mixed values.
+def _distinct(
+    hashes: np.ndarray, size: int, enough: int, table: np.ndarray, stamps: np.ndarray, stamp: int
+) -> tuple[int, int]:
+    """Number of distinct ones of the first `size` hashes, counted up to `enough`, and the sum of their mixed values.
 
     `table` is a hash table of a power of two slots, at least twice as many as hashes can be counted; a slot is taken
     if `stamps` has the caller's own `stamp` there.
     """
     mask = np.uint64(len(table) - 1)
     count, total = 0, np.uint64(0)
-    for i in range(len(hashes)):
+    for i in range(size):
         slot = hashes[i] & mask
         while stamps[slot] == stamp and table[slot] != hashes[i]:
             slot = (slot + np.uint64(1)) & mask
@@ -209,28 +211,29 @@ def _distinct(hashes: np.ndarray, enough: int, table: np.ndarray, stamps: np.nda
 
 
 @njit(cache=True, nogil=True)
-def _sign(hashes: np.ndarray, permutations: np.ndarray, low_bits: np.ndarray, signature: np.ndarray) -> None:
-    """Writes the MinHash signature of shingle hashes: the least value of every permutation.
+def _sign(
+    hashes: np.ndarray, count: int, permutations: np.ndarray, low_bits: np.ndarray, signatures: np.ndarray, row: int
+) -> None:
+    """Writes the MinHash signature of `count` shingle hashes to a row: the least value of every permutation.
 
     Four hashes go through all permutations at once, so that the signature is read and written once for all four; the
     last hash fills up the last four, which changes no minimum.
     """
-    signature[:] = _EMPTY
-    count = len(hashes)
+    for k in range(signatures.shape[1]):
+        signatures[row, k] = _EMPTY
     if count == 0:
         return
     for i in range(count):
         low_bits[i] = _scramble(np.uint32(hashes[i]))
     for i in range(count, count + _UNROLLED):
         low_bits[i] = low_bits[count - 1]
-    multipliers, addends = permutations[0], permutations[1]
     for i in range(0, count, _UNROLLED):
         h0, h1, h2, h3 = low_bits[i], low_bits[i + 1], low_bits[i + 2], low_bits[i + 3]
-        for k in range(len(signature)):
-            a, b = multipliers[k], addends[k]
+        for k in range(signatures.shape[1]):
+            a, b = permutations[0, k], permutations[1, k]
             v0, v1 = np.uint32(np.uint32(a * h0) + b), np.uint32(np.uint32(a * h1) + b)
             v2, v3 = np.uint32(np.uint32(a * h2) + b), np.uint32(np.uint32(a * h3) + b)
-            signature[k] = min(signature[k], min(min(v0, v1), min(v2, v3)))
+            signatures[row, k] = min(signatures[row, k], min(min(v0, v1), min(v2, v3)))
 
 
 @njit(cache=True, nogil=True)
@@ -242,17 +245,18 @@ def _scramble(x: np.uint32) -> np.uint32:
 
 
 @njit(cache=True, nogil=True)
-def _write_band_keys(signature: np.ndarray, seed: np.uint64, keys: np.ndarray) -> None:
+def _write_band_keys(signatures: np.ndarray, seed: np.uint64, keys: np.ndarray, paragraph: int) -> None:
     """Writes the hash of (seed, band number, rows of the band) for every band; two rows are mixed in at a time."""
-    rows = len(signature) // len(keys)
-    for band in range(len(keys)):
+    bands = keys.shape[1]
+    rows = signatures.shape[1] // bands
+    for band in range(bands):
         hashed = seed + np.uint64(band + 1) * _STEP
         begin = band * rows
         for row in range(begin, begin + rows - 1, 2):
-            hashed = _extend(hashed, np.uint64(signature[row]) | np.uint64(signature[row + 1]) << np.uint64(32))
+            hashed = _extend(hashed, np.uint64(signatures[0, row]) | np.uint64(signatures[0, row + 1]) << np.uint64(32))
         if rows % 2:
-            hashed = _extend(hashed, np.uint64(signature[begin + rows - 1]))
-        keys[band] = _some_key(hashed)
+            hashed = _extend(hashed, np.uint64(signatures[0, begin + rows - 1]))
+        keys[paragraph, band] = _some_key(hashed)
 
 
 @njit(cache=True, nogil=True)

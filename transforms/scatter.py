@@ -5,6 +5,7 @@ files were put into blocks. The index beside it says where every language's batc
 """
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -71,16 +72,15 @@ def scatter_block(job: Job, block: int) -> Outcome:
     index, fates = _Index(), {}
     removed_language: list[Array] = []
     name, index_name = layout.scattered(block), layout.scattered_removed(block)
-    with job.storage.create(name) as out:
-        with pa.ipc.new_file(pa.PythonFile(out, mode="w"), SHARDS) as writer:
-            for file_index in job.files_of(block):
-                file = _File(job, file_index, near_duplicates_of(decisions, file_index))
-                fates[str(file_index)] = file.figures()
-                removed_language.append(file.removed_languages())
-                for batch in read_documents(job.storage, file_index, ("record_id", "url", "date")):
-                    for language, rows, text_bytes in file.kept_batches(batch):
-                        index.add(language, rows.num_rows, len(rows["paragraphs"].flatten()), text_bytes)
-                        writer.write_batch(rows)
+    with job.storage.create(name) as out, pa.ipc.new_file(pa.PythonFile(out, mode="w"), SHARDS) as writer:
+        for file_index in job.files_of(block):
+            file = _File(job, file_index, near_duplicates_of(decisions, file_index))
+            fates[str(file_index)] = file.figures()
+            removed_language.append(file.removed_languages())
+            for batch in read_documents(job.storage, file_index, ("record_id", "url", "date")):
+                for language, rows, text_bytes in file.kept_batches(batch):
+                    index.add(language, rows.num_rows, len(rows["paragraphs"].flatten()), text_bytes)
+                    writer.write_batch(rows)
     stored = {name: out.stored}
     with job.storage.create(index_name) as out:
         _write_index(ArrayWriter(out), index, decisions, np.concatenate(removed_language))
@@ -144,7 +144,7 @@ class _File:
         order = np.argsort(rank[codes], kind="stable")
         ordered = rank[codes][order]
         borders = np.flatnonzero(np.diff(ordered, prepend=-1, append=-2))
-        for begin, end in zip(borders[:-1], borders[1:], strict=True):
+        for begin, end in itertools.pairwise(borders):
             chosen = kept[order[begin:end]]
             yield self._names[alphabet[ordered[begin]]], self._rows(batch, chosen), _text_bytes(batch, chosen)
 
@@ -165,5 +165,3 @@ class _File:
 
 def _text_bytes(batch: DocumentBatch, chosen: Array) -> int:
     return int((batch.ends[chosen] - batch.starts[chosen]).sum())
-
-

@@ -42,7 +42,12 @@ class InputSettings:
     )
 
     def __post_init__(self) -> None:
-        require(1024 <= self.max_record_bytes <= 1024 * MIB, "input.max_record_bytes", self.max_record_bytes, "1024 to 1 GiB")
+        require(
+            1024 <= self.max_record_bytes <= 1024 * MIB,
+            "input.max_record_bytes",
+            self.max_record_bytes,
+            "1024 to 1 GiB",
+        )
         require(0 <= self.max_damaged_share <= 1, "input.max_damaged_share", self.max_damaged_share, "0 to 1")
 
 
@@ -56,10 +61,17 @@ class DocumentsSettings:
         "text of one row group, and the unit in which all later steps read; a page is never cut",
         "bounds memory; 4 to 32 MiB cost the same time per byte",
     )
-    zstd_level: int = setting(1, "zstd level", "compression of documents/ and languages/", "read four times, kept for inspection")
+    zstd_level: int = setting(
+        1, "zstd level", "compression of documents/ and languages/", "read four times, kept for inspection"
+    )
 
     def __post_init__(self) -> None:
-        require(64 * 1024 <= self.row_group_bytes <= 256 * MIB, "documents.row_group_bytes", self.row_group_bytes, "64 KiB to 256 MiB")
+        require(
+            64 * 1024 <= self.row_group_bytes <= 256 * MIB,
+            "documents.row_group_bytes",
+            self.row_group_bytes,
+            "64 KiB to 256 MiB",
+        )
         require(1 <= self.zstd_level <= 19, "documents.zstd_level", self.zstd_level, "1 to 19")
 
 
@@ -98,12 +110,20 @@ class LanguageSettings:
     )
     threshold: float = setting(0.5, "score, 0 to 1", "score from which a page is kept", "that of cc_net and CC-100")
     languages: tuple[str, ...] = setting(
-        (), "labels of the model", "languages to keep; empty: all", "which languages are worth having is the user's affair"
+        (),
+        "labels of the model",
+        "languages to keep; empty: all",
+        "which languages are worth having is the user's affair",
     )
 
     def __post_init__(self) -> None:
         require(0 <= self.threshold <= 1, "language.threshold", self.threshold, "0 to 1")
-        require(all(isinstance(x, str) and x for x in self.languages), "language.languages", self.languages, "a list of labels")
+        require(
+            all(isinstance(x, str) and x for x in self.languages),
+            "language.languages",
+            self.languages,
+            "a list of labels",
+        )
         object.__setattr__(self, "languages", tuple(sorted(set(self.languages))))
 
 
@@ -111,15 +131,23 @@ class LanguageSettings:
 class NearSettings:
     """Near duplicates."""
 
-    mode: str = setting("minhash", "minhash | none", "none: no near deduplication", "near copies are 1 to 5 % of distinct paragraphs")
+    mode: str = setting(
+        "minhash", "minhash | none", "none: no near deduplication", "near copies are 1 to 5 % of distinct paragraphs"
+    )
     scope: str = setting("all-input", "all-input | per-crawl", "as exact.scope", "as exact.scope")
     shingle_length: int = setting(5, "words or code points", "length of a shingle", "that of datatrove and FineWeb-2")
     bands: int = setting(
-        20, "bands", "bands of the signature", "20 x 6 passed recall .98 and .95 in the worst language; see docs/deduplication.md"
+        20,
+        "bands",
+        "bands of the signature",
+        "20 x 6 passed recall .98 and .95 in the worst language; see docs/deduplication.md",
     )
     rows: int = setting(6, "rows per band", "MinHash values that must be equal in a band", "as bands")
     threshold: float = setting(
-        0.8, "Jaccard, 0 to 1", "exact Jaccard similarity from which a paragraph is removed", "the usual choice of the field"
+        0.8,
+        "Jaccard, 0 to 1",
+        "exact Jaccard similarity from which a paragraph is removed",
+        "the usual choice of the field",
     )
     seed: int = setting(1, "number", "seed of the permutations", "datasketch's default")
     max_comparisons: int = setting(
@@ -151,7 +179,10 @@ class NearSettings:
         require(0 <= self.seed < 2**32, "near.seed", self.seed, "0 to 4294967295")
         require(self.max_comparisons >= 1, "near.max_comparisons", self.max_comparisons, "at least 1")
         require(
-            self.max_component_paragraphs >= 2, "near.max_component_paragraphs", self.max_component_paragraphs, "at least 2"
+            self.max_component_paragraphs >= 2,
+            "near.max_component_paragraphs",
+            self.max_component_paragraphs,
+            "at least 2",
         )
         require(self.group_files >= 0, "near.group_files", self.group_files, "0 or more")
 
@@ -161,16 +192,28 @@ class OutputSettings:
     """The folders shards/ and removed/."""
 
     shard_bytes: int = setting(
-        256 * MIB, "bytes of text", "text of one part of shards/", "some 100 MB compressed: what readers and object stores like"
+        256 * MIB,
+        "bytes of text",
+        "text of one part of shards/",
+        "some 100 MB compressed: what readers and object stores like",
     )
     row_group_bytes: int = setting(
         32 * MIB, "bytes of text", "text of one row group of shards/", "the unit that a reader holds in memory"
     )
-    zstd_level: int = setting(3, "zstd level", "compression of shards/ and removed/", "level 3 is 20 % smaller than 1 at 1.8 times its cost")
+    zstd_level: int = setting(
+        3, "zstd level", "compression of shards/ and removed/", "level 3 is 20 % smaller than 1 at 1.8 times its cost"
+    )
 
     def __post_init__(self) -> None:
-        require(64 * 1024 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "64 KiB to 16 GiB")
-        require(64 * 1024 <= self.row_group_bytes <= 512 * MIB, "output.row_group_bytes", self.row_group_bytes, "64 KiB to 512 MiB")
+        require(
+            64 * 1024 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "64 KiB to 16 GiB"
+        )
+        require(
+            64 * 1024 <= self.row_group_bytes <= 512 * MIB,
+            "output.row_group_bytes",
+            self.row_group_bytes,
+            "64 KiB to 512 MiB",
+        )
         require(1 <= self.zstd_level <= 19, "output.zstd_level", self.zstd_level, "1 to 19")
 
 
@@ -191,14 +234,23 @@ class RunnerSettings:
         "a step in processes costs 1.5 s and 2 CPU-seconds before it reads a byte",
     )
     block_files: int = setting(
-        0, "files", "input files that share the small files of run/; 0: by their number, at most 128", "a crawl has 80,000 files"
+        0,
+        "files",
+        "input files that share the small files of run/; 0: by their number, at most 128",
+        "a crawl has 80,000 files",
     )
-    passes: int = setting(0, "passes", "passes over the digests and band keys; 0: by size and memory_per_worker", "for tests")
+    passes: int = setting(
+        0, "passes", "passes over the digests and band keys; 0: by size and memory_per_worker", "for tests"
+    )
     buckets: int = setting(0, "buckets", "keys of a shuffle; 0: by size and memory_per_worker", "for tests")
 
     def __post_init__(self) -> None:
-        require(self.memory_per_worker >= 64 * MIB, "runner.memory_per_worker", self.memory_per_worker, "at least 64 MiB")
-        require(self.worker_processes_from >= 0, "runner.worker_processes_from", self.worker_processes_from, "0 or more")
+        require(
+            self.memory_per_worker >= 64 * MIB, "runner.memory_per_worker", self.memory_per_worker, "at least 64 MiB"
+        )
+        require(
+            self.worker_processes_from >= 0, "runner.worker_processes_from", self.worker_processes_from, "0 or more"
+        )
         require(0 <= self.block_files <= 4096, "runner.block_files", self.block_files, "0 to 4096")
         require(0 <= self.passes <= 4096, "runner.passes", self.passes, "0 to 4096")
         require(0 <= self.buckets <= 4096, "runner.buckets", self.buckets, "0 to 4096")

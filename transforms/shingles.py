@@ -180,9 +180,8 @@ def _classify(text: np.ndarray, begin: int, end: int, classes: np.ndarray) -> No
     goes on, so does this, up to a whole number of vectors: the bytes left over would cost more than all others.
     """
     size = (end - begin + _CLASSIFIED_AT_ONCE - 1) // _CLASSIFIED_AT_ONCE * _CLASSIFIED_AT_ONCE
-    piece = text[begin : begin + size]
-    for i in range(len(piece)):
-        byte = piece[i]
+    for i in range(min(size, len(text) - begin)):
+        byte = text[np.uint64(begin + i)]
         may_be_space = (byte <= 0x20) | (byte == 0xC2) | (np.uint8(byte - 0xE1) <= 2)
         is_long = np.uint8(1) if byte >= 0xE0 else np.uint8(0)
         classes[i] = (np.uint8(128) if may_be_space else np.uint8(0)) | is_long
@@ -243,16 +242,17 @@ def _is_white_space(point: int) -> bool:
 @njit(cache=True, nogil=True)
 def _code_point(text: np.ndarray, at: int) -> tuple[int, int]:
     """The code point that begins at a byte, and its length in bytes."""
-    byte = np.int64(text[at])
+    index = np.uint64(at)  # an unsigned index is never taken from the end
+    byte = np.int64(text[index])
     if byte < 0x80:
         return byte, 1
-    second = np.int64(text[at + 1]) & 0x3F
+    second = np.int64(text[index + np.uint64(1)]) & 0x3F
     if byte < 0xE0:
         return (byte & 0x1F) << 6 | second, 2
-    third = np.int64(text[at + 2]) & 0x3F
+    third = np.int64(text[index + np.uint64(2)]) & 0x3F
     if byte < 0xF0:
         return (byte & 0x0F) << 12 | second << 6 | third, 3
-    return (byte & 0x07) << 18 | second << 12 | third << 6 | (np.int64(text[at + 3]) & 0x3F), 4
+    return (byte & 0x07) << 18 | second << 12 | third << 6 | (np.int64(text[index + np.uint64(3)]) & 0x3F), 4
 
 
 @njit(cache=True, nogil=True)
@@ -264,8 +264,8 @@ def _code_points(text: np.ndarray, begin: int, end: int, points: np.ndarray) -> 
         point, size = _code_point(text, at)
         at += size
         if not _is_white_space(point):
-            points[count] = point
-            unspaced += (_UNSPACED[point >> 6] >> np.uint64(point & 63)) & np.uint64(1)
+            points[np.uint64(count)] = point
+            unspaced += (_UNSPACED[np.uint64(point >> 6)] >> np.uint64(point & 63)) & np.uint64(1)
             count += 1
     return count, np.int64(unspaced)
 

@@ -27,7 +27,7 @@ REJECT_REASONS = {
     "content_length_invalid": "the Content-Length of a record is no number; its text, up to the next record, is kept",
     "content_length_wrong": "the Content-Length of a record does not fit; its text, up to the next record, is kept",
     "record_truncated": "a record ends before its block does, or it cannot be told where it ends; it is lost",
-    "record_too_large": "the block of a conversion record is larger than the limit; it is lost",
+    "record_too_large": "the block of a record is larger than the limit; it is lost",
 }
 """Reasons of a `Reject` and what they mean. Where the reason is damage (a name in `FAULTS`), the record that the reject
 names, if it names one, is lost to it."""
@@ -323,17 +323,15 @@ class _Reader:
         if not stated.isdigit() or len(stated) > _MAX_LENGTH_DIGITS:
             return self._cut_block(header_size, "content_length_invalid", f"Content-Length is {stated[:40]!r}")
         size = int(stated)
-        if size > self._max_bytes and not is_conversion:
-            return self._pass_over(header_size, size)
         if size <= self._max_bytes:
             ending = self._ending(header_size, size)
             begin = window.pos + header_size
             end = begin + size
-            if ending >= 0 and (
-                _HEADER.search(window.data, begin, end) is None or proves(fields, window.data[begin:end])
-            ):
+            has_header = ending >= 0 and _HEADER.search(window.data, begin, end) is not None
+            if ending >= 0 and (not has_header or proves(fields, window.data[begin:end])):
                 return _Block(size, header_size + size + ending)
-        return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}")
+        passable = 0 if is_conversion else size
+        return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}", passable)
 
     def _ending(self, header_size: int, size: int) -> int:
         """Bytes between a block of `size` bytes and the next record; -1 if it does not end as a block does."""
@@ -352,34 +350,28 @@ class _Reader:
         is_end = window.is_last and following.end() == len(data)
         return following.end() - end if is_end or _VERSION.match(data, following.end()) else -1
 
-    def _cut_block(self, header_size: int, problem: str, detail: str) -> _Block:
-        """The block of a record whose length cannot be trusted: up to the next header, if it has a record's end."""
+    def _cut_block(self, header_size: int, problem: str, detail: str, passable: int = 0) -> _Block:
+        """The block of a record whose length cannot be trusted: up to the next header, if it has a record's end.
+
+        A block that is too large for the window is lost; if it has the `passable` size, there is no problem in that.
+        """
         window = self._window
         taken = window.find_header(header_size, header_size + self._max_bytes + _LOOK_AHEAD)
         if taken < 0:
             window.pos += header_size
             passed = window.skip_to_header()
+            if 0 < passable <= passed <= passable + _LOOK_AHEAD:
+                return _Block(0, 0, is_lost=True)
             return _Block(0, 0, "record_too_large", f"{detail}; {passed} bytes up to the next header", is_lost=True)
         block = window.data[window.pos + header_size : window.pos + taken]
+        detail = f"{detail}; {len(block)} bytes up to the next header"
         ending = next((end for end in (_CRLF_END, _LF_END) if block.endswith(end)), b"")
         if ending and not _FIELD.search(block):
-            return _Block(
-                len(block) - len(ending), taken, problem, f"{detail}; {len(block)} bytes up to the next header"
-            )
+            return _Block(len(block) - len(ending), taken, problem, detail)
         if window.fault is not None and window.pos + taken == len(window.data):
             self._is_fault_named = True
             return _Block(0, taken, window.fault.reason, window.fault.detail, is_lost=True)
-        return _Block(0, taken, "record_truncated", f"{detail}; {len(block)} bytes up to the next header", is_lost=True)
-
-    def _pass_over(self, header_size: int, size: int) -> _Block:
-        """Pass over a large record that is no conversion, without holding it."""
-        window = self._window
-        window.pos += header_size
-        passed = window.skip_to_header()
-        if size <= passed <= size + _LOOK_AHEAD or (window.fault is not None and window.pos == len(window.data)):
-            return _Block(0, 0)
-        detail = f"Content-Length is {size}; {passed} bytes up to the next header"
-        return _Block(0, 0, "content_length_wrong", detail, is_lost=True)
+        return _Block(0, taken, "record_truncated", detail, is_lost=True)
 
     def _skip_garbage(self) -> None:
         """Move over bytes that belong to no record."""

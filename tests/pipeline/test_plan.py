@@ -40,4 +40,10 @@ def test_candidates_that_do_not_fit_are_refused_with_a_remedy():
 def test_what_the_user_fixes_is_taken():
     settings = CorpusSettings(runner=RunnerSettings(block_files=3, passes=5, buckets=7))
     plan = make_plan(inputs(8, MIB), settings)
-    assert (plan.block_files, plan.digest_passes, plan.band_passes, plan.component_passes, plan.buckets) == (3, 5, 5, 5, 7)
+    assert (plan.block_files, plan.digest_passes, plan.band_passes, plan.component_passes, plan.buckets) == (
+        3,
+        5,
+        5,
+        5,
+        7,
+    )

@@ -56,7 +56,11 @@ def faults(proto):
     for pcollection, users in consumers.items():
         if {urns.FLATTEN.urn, urns.GROUP_BY_KEY.urn} <= users:
             found.append(f"{pcollection}: Flatten and GroupByKey on one input")
-    found += [f"{name}: Reshuffle" for name, transform in components.transforms.items() if "reshuffle" in transform.spec.urn.lower()]
+    found += [
+        f"{name}: Reshuffle"
+        for name, transform in components.transforms.items()
+        if "reshuffle" in transform.spec.urn.lower()
+    ]
     return found + coder_faults(proto)
 
 
@@ -99,5 +103,12 @@ def test_the_lint_finds_what_it_looks_for():
     _ = values | beam.Reshuffle()
     _ = values | beam.GroupIntoBatches(2)
     text = "\n".join(faults(pipeline.to_runner_api()))
-    for fault in ("Flatten of different coders", "side_inputs", "Reshuffle", "state_specs", "Flatten and GroupByKey", "value"):
+    for fault in (
+        "Flatten of different coders",
+        "side_inputs",
+        "Reshuffle",
+        "state_specs",
+        "Flatten and GroupByKey",
+        "value",
+    ):
         assert fault in text

@@ -1,0 +1,137 @@
+"""The commands behind the command line, and how they end: exit codes, one line for an error, Ctrl-C."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from rich.console import Console
+
+from cc100.pipeline.config import load_settings
+from cc100.pipeline.inputs import resolve_inputs
+from cc100.pipeline.inspect import inspect
+from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.run import Request, run
+from cc100.pipeline.status import print_status
+from cc100.shards.errors import Cc100Error, ConfigurationError
+from cc100.transforms.storage import Storage, is_local, local_path
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+TRACE = "run/log/error.txt"
+
+
+def check_beam_flags(flags: Sequence[str]) -> None:
+    """Refuse flags that no part of Beam knows; Beam itself would drop them silently.
+
+    Raises:
+        ConfigurationError: a flag is unknown.
+    """
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, conflict_handler="resolve", exit_on_error=False
+    )
+    kinds = [PipelineOptions]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if "_add_argparse_args" in vars(kind):
+            kind._add_argparse_args(parser)
+    try:
+        _, unknown = parser.parse_known_args(list(flags))
+    except argparse.ArgumentError as error:
+        raise ConfigurationError(f"after --: {error}") from error
+    if unknown:
+        raise ConfigurationError(f"unknown Beam flag {unknown[0]} after --")
+
+
+def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
+    """`cc100 corpus`."""
+    settings = load_settings(options.config, options.overrides)
+    inputs = resolve_inputs(options.input, options.base, settings)
+    progress = StepProgress()
+    request = Request(inputs, settings, options.workers, tuple(beam_flags))
+    manifest = run(open_storage(options.output), request, progress)
+    rejects = sum(entry["rejects"] for entry in manifest["inputs"])
+    if rejects:
+        progress.say(f"{rejects} records could not be read; see {options.output}/rejects/")
+    paragraphs = manifest["counts"]["paragraphs"]
+    progress.say(
+        f"{options.output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "
+        f"{len(manifest['languages'])} languages; cc100 status {options.output} shows more"
+    )
+    return 0
+
+
+def open_storage(folder: str) -> Storage:
+    """The output folder, with an absolute path where it is local."""
+    return Storage(str(local_path(folder).absolute()) if is_local(folder) else folder)
+
+
+def _interrupted(options: argparse.Namespace) -> int:
+    print(
+        f"\ncc100: interrupted. What is done is kept in {getattr(options, 'output', '')}; "
+        "run the same command again and it continues there.",
+        file=sys.stderr,
+        flush=True,
+    )
+    stop_children()
+    os._exit(EXIT_INTERRUPTED)  # Beam's service threads would wait for workers that are gone
+
+
+def stop_children() -> None:
+    """End the worker processes: all processes of our own group but ourselves, where we lead one; else our children."""
+    for pid in _children():
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as stream:
+            return [int(pid) for pid in stream.read().split()]
+    except OSError:
+        return []
+
+
+def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
+    """Run a command; its exit code."""
+    try:
+        check_beam_flags(beam_flags)
+        FileSystems.set_options(PipelineOptions(beam_flags))
+        return _dispatch(options, beam_flags)
+    except Cc100Error as error:
+        print(f"cc100: {error}", file=sys.stderr)
+        return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_ERROR
+    except KeyboardInterrupt:
+        return _interrupted(options)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
+        return EXIT_ERROR
+    except Exception as error:
+        _report_fault(options, error)
+        return EXIT_ERROR
+
+
+def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
+    if options.command == "corpus":
+        return run_corpus_command(options, beam_flags)
+    console = Console(highlight=False)
+    storage = open_storage(options.folder)
+    if options.command == "status":
+        return print_status(storage, console)
+    return inspect(storage, options.what, options.examples, options.seed, console)
+
+
+def _report_fault(options: argparse.Namespace, error: Exception) -> None:
+    """Something that no code foresaw: its last line here, all of it in a file."""
+    last = [line for line in str(error).splitlines() if line.strip()][-1:] or [type(error).__name__]
+    print(f"cc100: internal error: {last[0].strip()}", file=sys.stderr)
+    folder = getattr(options, "output", None) or getattr(options, "folder", None)
+    with contextlib.suppress(Exception):
+        storage = open_storage(folder)
+        storage.write(TRACE, "".join(traceback.format_exception(error)).encode())
+        print(f"cc100: the trace is in {storage.uri(TRACE)}; what is done is kept", file=sys.stderr)
