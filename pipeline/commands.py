@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
@@ -19,7 +18,7 @@ from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.status import print_status
 from cc100.shards.errors import Cc100Error, ConfigurationError
-from cc100.transforms.storage import Storage, is_local, local_path
+from cc100.transforms.storage import Storage, is_local, local_path, use_beam_flags
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 TRACE = "run/log/error.txt"
@@ -101,7 +100,7 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
     """Run a command; its exit code."""
     try:
         check_beam_flags(beam_flags)
-        FileSystems.set_options(PipelineOptions(beam_flags))
+        use_beam_flags(beam_flags)
         return _dispatch(options, beam_flags)
     except Cc100Error as error:
         print(f"cc100: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.progress import StepProgress
 from cc100.shards import layout
@@ -112,15 +113,15 @@ class Runner:
 
     Args:
         flags: Beam's own flags.
-        workers: processes of the local runner.
-        in_processes: whether map-only steps run in processes of their own.
+        workers: processes of the local runner for steps without a shuffle.
+        server: where they are forked; None: such steps run in this process too.
     """
 
-    def __init__(self, flags: list[str], workers: int, in_processes: bool) -> None:
+    def __init__(self, flags: list[str], workers: int, server: ForkServer | None) -> None:
         self._options = PipelineOptions(flags)
         name = self._options.get_all_options()["runner"]
         self.is_local = name in (None, "DirectRunner")
-        self._workers, self._in_processes = workers, in_processes
+        self._workers, self._server = workers, server
 
     def run(self, build: Build, is_map: bool) -> None:
         """Build a graph and run it to its end.
@@ -132,9 +133,10 @@ class Runner:
         runner: Any = None
         if self.is_local:
             options.pop("runner", None)
-            runner = LocalRunner()
-            if is_map and self._in_processes and self._workers > 1:
-                options |= {"direct_running_mode": "multi_processing", "direct_num_workers": self._workers}
+            server = self._server if is_map else None
+            runner = LocalRunner(server)
+            if server is not None:
+                options["direct_num_workers"] = self._workers
         pipeline = beam.Pipeline(runner=runner, options=PipelineOptions.from_dictionary(options))
         build(pipeline)
         try:

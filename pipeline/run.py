@@ -12,6 +12,7 @@ from typing import Any
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
 from cc100.pipeline.corpus import Runner, run_corpus
+from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
@@ -47,7 +48,9 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
     limit_threads()
     check_count(request.inputs)
     model = find_model(request.settings)
-    with storage.lock():
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(contextlib.closing(ForkServer())) if _worth_processes(request) else None
+        stack.enter_context(storage.lock())
         wanted = identity(request, model)
         manifest = finished_manifest(storage, wanted)
         if manifest is not None:
@@ -56,7 +59,7 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
         storage.delete_temporary()
         job = open_job(storage, request, model, wanted)
         with _recorded(storage, request) as notes:
-            runner = Runner(list(request.beam_flags), request.workers, _worth_processes(request))
+            runner = Runner(list(request.beam_flags), request.workers, server)
             outcomes = run_corpus(job, runner, progress, lambda step, done: check_damage(job, step, done))
             manifest = report.make_manifest(job, outcomes)
             notes |= report.run_notes(outcomes)
@@ -68,7 +71,7 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
 
 
 def _worth_processes(request: Request) -> bool:
-    return sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
+    return request.workers > 1 and sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
 
 
 def find_model(settings: CorpusSettings) -> Model:

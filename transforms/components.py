@@ -5,25 +5,24 @@ nodes in a union-find whose elements are positions in the input, numbered by `gr
 """
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+from numpy.typing import NDArray
 
-from cc100.transforms.grouping import check_entries, first_of_key, read_only
+from cc100.transforms.grouping import check_entries, first_of_key
+from cc100.transforms.intrinsics import frozen
+from cc100.transforms.minhash import NO_KEY
 
 _DIGIT_BITS = 11
 
-NO_KEY = 0
-"""Band key of a band that a paragraph has no part in; it never makes a candidate pair."""
 
-
-def star_edges(keys: npt.NDArray[np.uint64], nodes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def star_edges(keys: NDArray[np.uint64], nodes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Edges that connect all nodes that share a key, directly or through others, and no more edges than needed.
 
     The entries of one key are joined to the first of them (a star), never pair by pair; an edge between nodes that
     earlier edges connect already is left out.
 
     Args:
-        keys: uint64[m], band keys; entries with `NO_KEY` are ignored.
+        keys: uint64[m], band keys; entries with `minhash.NO_KEY` are ignored.
         nodes: uint64[m], the paragraph id of each entry.
 
     Returns:
@@ -36,13 +35,13 @@ def star_edges(keys: npt.NDArray[np.uint64], nodes: npt.NDArray[np.uint64]) -> n
     if len(keys) != len(nodes):
         raise ValueError(f"{len(keys)} keys but {len(nodes)} nodes")
     check_entries(len(keys))
-    edges: npt.NDArray[np.uint64] = _star_edges(read_only(keys, np.uint64), read_only(nodes, np.uint64))
+    edges: NDArray[np.uint64] = _star_edges(frozen(keys, np.uint64), frozen(nodes, np.uint64))
     return edges
 
 
 def connected_components(
-    edges: npt.NDArray[np.uint64],
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    edges: NDArray[np.uint64],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Component of every node of a graph.
 
     Args:
@@ -57,12 +56,12 @@ def connected_components(
     if edges.ndim != 2 or edges.shape[1] != 2:
         raise ValueError(f"edges of shape {edges.shape}, expected (e, 2)")
     check_entries(edges.size)
-    nodes, components = _connected_components(read_only(edges, np.uint64).reshape(-1))
+    nodes, components = _connected_components(frozen(edges, np.uint64).reshape(-1))
     return nodes, components
 
 
 @njit(cache=True, nogil=True)
-def _star_edges(keys: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+def _star_edges(keys: NDArray[np.uint64], nodes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     entries, centres = _stars(keys, first_of_key(keys))
     members = nodes[entries]
     joined = _join(centres, np.arange(len(entries)).astype(np.uint32), first_of_key(members))[1]
@@ -74,7 +73,7 @@ def _star_edges(keys: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _connected_components(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _connected_components(ends: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """`connected_components` of edges whose two ends follow each other."""
     first = first_of_key(ends)
     left = np.arange(0, len(ends), 2).astype(np.uint32)
@@ -84,7 +83,7 @@ def _connected_components(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def _stars(keys: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _stars(keys: NDArray[np.uint64], first: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Entries whose key occurs several times, and for each the place of its key's first entry among these."""
     shared = np.zeros(len(keys), np.bool_)
     count = 0
@@ -107,16 +106,19 @@ def _stars(keys: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @njit(cache=True, nogil=True)
-def _root(parents: np.ndarray, element: int) -> int:
+def _root(parents: NDArray[np.uint32], element: np.int64) -> np.int64:
     """Root of an element's tree; halves the path on the way."""
-    while np.int64(parents[element]) != element:
-        parents[element] = parents[parents[element]]
-        element = np.int64(parents[element])
-    return element
+    root = np.int64(element)
+    while np.int64(parents[root]) != root:
+        parents[root] = parents[parents[root]]
+        root = np.int64(parents[root])
+    return root
 
 
 @njit(cache=True, nogil=True)
-def _join(left: np.ndarray, right: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _join(
+    left: NDArray[np.uint32], right: NDArray[np.uint32], first: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Joins element `left[i]` with `right[i]` for every i, in order; `first` makes elements equal from the start.
 
     Returns the root of every element, and the numbers i that joined two trees.
@@ -136,7 +138,9 @@ def _join(left: np.ndarray, right: np.ndarray, first: np.ndarray) -> tuple[np.nd
 
 
 @njit(cache=True, nogil=True)
-def _distinct(ends: np.ndarray, first: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(
+    ends: NDArray[np.uint64], first: NDArray[np.uint32], roots: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """Every node once, in order of its first end, and its root."""
     count = 0
     for i in range(len(first)):
@@ -153,7 +157,9 @@ def _distinct(ends: np.ndarray, first: np.ndarray, roots: np.ndarray) -> tuple[n
 
 
 @njit(cache=True, nogil=True)
-def _sort_by_node(nodes: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sort_by_node(
+    nodes: NDArray[np.uint64], roots: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """Radix sort of (node, root) by node; digits that are the same in all nodes cost no pass."""
     digits = (64 + _DIGIT_BITS - 1) // _DIGIT_BITS
     mask = np.uint64((1 << _DIGIT_BITS) - 1)
@@ -177,7 +183,7 @@ def _sort_by_node(nodes: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.
 
 
 @njit(cache=True, nogil=True)
-def _smallest(nodes: np.ndarray, roots: np.ndarray, elements: int) -> np.ndarray:
+def _smallest(nodes: NDArray[np.uint64], roots: NDArray[np.uint32], elements: int) -> NDArray[np.uint64]:
     """Smallest node of every node's component; the nodes ascend."""
     unset = np.uint32(0xFFFFFFFF)
     heads = np.full(elements, unset, np.uint32)  # in the row of a root: the row of its component's smallest node

@@ -5,7 +5,7 @@ member, zstd frames, plain files under any name, and compressed files that were 
 for nothing but sequential reads, holds a bounded number of bytes, and gives the same however many bytes a read returns.
 
 Damage is data: where stored bytes cannot be decoded, a piece ends with a `Fault`, and decoding goes on at the next
-member. The checksum of every member is verified.
+member. Every checksum is verified; gzip members always have one, zstd frames mostly.
 """
 
 import bisect
@@ -85,7 +85,7 @@ class _Codec(NamedTuple):
     Attributes:
         name: What a member of it is called.
         new_decoder: Makes a decoder for one member, which verifies its checksum.
-        step: Stored bytes fed to a decoder at once; bounds what comes out at once to some 32 MiB.
+        step: Stored bytes fed to a decoder at once; bounds what comes out at once to some 16 MiB.
     """
 
     name: str
@@ -97,8 +97,8 @@ def _zstd_decoder() -> _Decoder:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
-_GZIP = _Codec("gzip member", partial(isal_zlib.decompressobj, 31), 1 << 14)
-_ZSTD = _Codec("zstd frame", _zstd_decoder, 1 << 10)
+_GZIP = _Codec("gzip member", partial(isal_zlib.decompressobj, 31), 1 << 13)
+_ZSTD = _Codec("zstd frame", _zstd_decoder, 1 << 9)
 _ERRORS = (cast(type[Exception], isal_zlib.error), zstandard.ZstdError)
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
@@ -155,17 +155,17 @@ def decode(read: Callable[[int], bytes], layers: int = _LAYERS) -> Iterator[Piec
         read: Returns at most as many further stored bytes as it is asked for, and none only at the end.
         layers: How many times the file may have been compressed.
 
-    Yields:
+    Returns:
         Pieces in file order. An empty file, and one in which nothing can be decoded, gives none with data.
     """
     pieces = _pieces(_Source(read))
     first = next(pieces, None)
     if first is None:
-        return
+        return pieces
     pieces = chain([first], pieces)
     if layers > 1 and not first.is_plain and _MEMBER.match(first.data):
-        pieces = _decode_again(pieces, layers - 1)
-    yield from pieces
+        return _decode_again(pieces, layers - 1)
+    return pieces
 
 
 def _pieces(source: _Source) -> Iterator[Piece]:

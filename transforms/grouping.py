@@ -5,13 +5,12 @@ chains that start at a small table. A key with any number of copies costs the sa
 key is ever linked into a chain.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+from numpy.typing import NDArray
 
 from cc100.transforms.hashing import mix64
+from cc100.transforms.intrinsics import frozen
 
 SINGLE = 0
 FIRST_OF_SEVERAL = 1
@@ -22,25 +21,7 @@ _PARTITION_ENTRIES = 1 << 14
 _MAX_PARTITION_BITS = 11  # more streams than this are slower to write than larger partitions are to group
 
 
-def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Contiguous read-only view, so that a kernel is compiled once for buffers of Arrow and arrays of NumPy alike.
-
-    Args:
-        array: array of any shape.
-        dtype: dtype that the kernel expects.
-
-    Returns:
-        A view of `array`; a copy where it is not contiguous or of a smaller dtype.
-
-    Raises:
-        TypeError: the values do not all fit in `dtype`.
-    """
-    view = np.ascontiguousarray(np.asarray(array).astype(dtype, casting="safe", copy=False)).view()
-    view.flags.writeable = False
-    return view
-
-
-def first_occurrence(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+def first_occurrence(keys: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """Finds the first entry with the same key, for every entry.
 
     Args:
@@ -53,11 +34,11 @@ def first_occurrence(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
         ValueError: more than `MAX_ENTRIES` entries.
     """
     check_entries(len(keys))
-    first: npt.NDArray[np.uint32] = first_of_key(read_only(keys, np.uint64))
+    first: NDArray[np.uint32] = first_of_key(frozen(keys, np.uint64))
     return first
 
 
-def group_runs(digests: npt.NDArray[np.uint64], sources: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def group_runs(digests: NDArray[np.uint64], sources: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Tells for every digest whether other sources have it too, and whether this is the first of them.
 
     Args:
@@ -76,10 +57,10 @@ def group_runs(digests: npt.NDArray[np.uint64], sources: npt.NDArray[np.int64]) 
     check_entries(len(digests))
     if len(digests) != len(sources):
         raise ValueError(f"{len(digests)} digests but {len(sources)} sources")
-    codes, wrong = _group_runs(read_only(digests, np.uint64), read_only(sources, np.int64))
+    codes, wrong = _group_runs(frozen(digests, np.uint64), frozen(sources, np.int64))
     if wrong >= 0:
         raise ValueError(f"entry {wrong}: its source is out of order or has the digest {digests[wrong]} twice")
-    result: npt.NDArray[np.uint8] = codes
+    result: NDArray[np.uint8] = codes
     return result
 
 
@@ -94,14 +75,14 @@ def check_entries(count: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def first_of_key(keys: np.ndarray) -> np.ndarray:
+def first_of_key(keys: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """`first_occurrence` for compiled callers, who check the number of entries themselves."""
     bits = 0
     while bits < _MAX_PARTITION_BITS and (_PARTITION_ENTRIES << (bits + 1)) <= len(keys):
         bits += 1
     hashes, positions, bounds = _partition(keys, bits)
     first = np.empty(len(keys), np.uint32)
-    largest = np.int64(0)
+    largest = 0
     for part in range(len(bounds) - 1):
         largest = max(largest, bounds[part + 1] - bounds[part])
     slots = 1
@@ -130,7 +111,7 @@ def first_of_key(keys: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _partition(keys: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _partition(keys: NDArray[np.uint64], bits: int) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]]:
     """Hashes and positions of all entries by the top bits of their hash (stable), and the bounds of the partitions.
 
     `mix64` is a bijection, so the hashes are equal if and only if the keys are.
@@ -146,16 +127,16 @@ def _partition(keys: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.
     positions = np.empty(len(keys), np.uint32)
     for i in range(len(keys)):
         hashed = mix64(keys[i])
-        part = np.int64((hashed >> np.uint64(1)) >> down)
-        cursor = cursors[part]
+        into = np.int64((hashed >> np.uint64(1)) >> down)
+        cursor = cursors[into]
         hashes[cursor] = hashed
         positions[cursor] = i
-        cursors[part] = cursor + 1
+        cursors[into] = cursor + 1
     return hashes, positions, bounds
 
 
 @njit(cache=True, nogil=True)
-def _group_runs(digests: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, int]:
+def _group_runs(digests: NDArray[np.uint64], sources: NDArray[np.int64]) -> tuple[NDArray[np.uint8], int]:
     """Codes of `group_runs`, and the first entry that breaks its rules (-1: none)."""
     first = first_of_key(digests)
     codes = np.zeros(len(first), np.uint8)

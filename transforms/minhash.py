@@ -14,13 +14,15 @@ import dataclasses
 import functools
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+from numpy.typing import NDArray
 
-from cc100.transforms.components import NO_KEY
-from cc100.transforms.grouping import read_only
 from cc100.transforms.hashing import mix64
+from cc100.transforms.intrinsics import frozen
 from cc100.transforms.shingles import checked_length, checked_spans, shingle_buffers, shingle_hashes
+
+NO_KEY = 0
+"""Key of a band that a paragraph has no part in; it never makes a candidate pair."""
 
 NO_SHINGLE = 0
 EQUAL_SET = 1
@@ -36,13 +38,13 @@ class BandKeys:
     """Band keys of n paragraphs.
 
     Attributes:
-        keys: uint64[n, bands]; `components.NO_KEY` where a paragraph has no part in a band.
+        keys: uint64[n, bands]; `NO_KEY` where a paragraph has no part in a band.
         kinds: uint8[n]: `NO_SHINGLE` (0), all keys are `NO_KEY`; `EQUAL_SET` (1), the set is so small that only an
             equal one reaches the threshold, and column 0 is its hash; `BANDED` (2), one key per band.
     """
 
-    keys: npt.NDArray[np.uint64]
-    kinds: npt.NDArray[np.uint8]
+    keys: NDArray[np.uint64]
+    kinds: NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +78,13 @@ class Signer:
             raise ValueError(f"seed {self.seed}, expected 0 to {2**32 - 1}")
 
     @functools.cached_property
-    def permutations(self) -> npt.NDArray[np.uint32]:
+    def permutations(self) -> NDArray[np.uint32]:
         """uint32[2, bands * rows]: multipliers and addends of `affine32`, drawn in datasketch's order."""
         generator = np.random.RandomState(self.seed)
         count = self.bands * self.rows
         multipliers = generator.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
         addends = generator.randint(0, 1 << 32, count, dtype=np.uint32)
-        return read_only(np.stack([multipliers, addends]), np.uint32)
+        return frozen(np.stack([multipliers, addends]), np.uint32)
 
     @functools.cached_property
     def smallest_banded(self) -> int:
@@ -91,10 +93,10 @@ class Signer:
 
     def band_keys(
         self,
-        text: npt.NDArray[np.uint8],
-        starts: npt.NDArray[np.int64],
-        ends: npt.NDArray[np.int64],
-        group_seeds: npt.NDArray[np.uint64],
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        group_seeds: NDArray[np.uint64],
     ) -> BandKeys:
         """Band keys of paragraphs.
 
@@ -113,13 +115,13 @@ class Signer:
         text, starts, ends = checked_spans(text, starts, ends)
         if len(group_seeds) != len(starts):
             raise ValueError(f"{len(starts)} paragraphs but {len(group_seeds)} group seeds")
-        seeds = read_only(group_seeds, np.uint64)
+        seeds = frozen(group_seeds, np.uint64)
         least, length = self.smallest_banded, self.shingle_length
         return BandKeys(*_band_keys(text, starts, ends, seeds, self.permutations, self.bands, length, least))
 
     def signatures(
-        self, text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.uint32]:
+        self, text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.uint32]:
         """MinHash signatures of paragraphs.
 
         Args:
@@ -134,21 +136,21 @@ class Signer:
             ValueError: a span reaches out of `text` or ends before it starts.
         """
         spans = checked_spans(text, starts, ends)
-        signatures: npt.NDArray[np.uint32] = _signatures(*spans, self.permutations, self.shingle_length)
+        signatures: NDArray[np.uint32] = _signatures(*spans, self.permutations, self.shingle_length)
         return signatures
 
 
 @njit(cache=True, nogil=True)
 def _band_keys(
-    text: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    seeds: np.ndarray,
-    permutations: np.ndarray,
+    text: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    seeds: NDArray[np.uint64],
+    permutations: NDArray[np.uint32],
     bands: int,
     length: int,
     least: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
     classes, tokens, points = shingle_buffers(starts, ends)
     low_bits = np.empty(len(tokens) + _UNROLLED, np.uint32)
     signatures = np.empty((1, permutations.shape[1]), np.uint32)
@@ -175,8 +177,12 @@ def _band_keys(
 
 @njit(cache=True, nogil=True)
 def _signatures(
-    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, permutations: np.ndarray, length: int
-) -> np.ndarray:
+    text: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    permutations: NDArray[np.uint32],
+    length: int,
+) -> NDArray[np.uint32]:
     classes, tokens, points = shingle_buffers(starts, ends)
     low_bits = np.empty(len(tokens) + _UNROLLED, np.uint32)
     signatures = np.empty((len(starts), permutations.shape[1]), np.uint32)
@@ -188,8 +194,8 @@ def _signatures(
 
 @njit(cache=True, nogil=True)
 def _distinct(
-    hashes: np.ndarray, size: int, enough: int, table: np.ndarray, stamps: np.ndarray, stamp: int
-) -> tuple[int, int]:
+    hashes: NDArray[np.uint64], size: int, enough: int, table: NDArray[np.uint64], stamps: NDArray[np.int64], stamp: int
+) -> tuple[int, np.uint64]:
     """Number of distinct ones of the first `size` hashes, counted up to `enough`, and the sum of their mixed values.
 
     `table` is a hash table of a power of two slots, at least twice as many as hashes can be counted; a slot is taken
@@ -212,7 +218,12 @@ def _distinct(
 
 @njit(cache=True, nogil=True)
 def _sign(
-    hashes: np.ndarray, count: int, permutations: np.ndarray, low_bits: np.ndarray, signatures: np.ndarray, row: int
+    hashes: NDArray[np.uint64],
+    count: int,
+    permutations: NDArray[np.uint32],
+    low_bits: NDArray[np.uint32],
+    signatures: NDArray[np.uint32],
+    row: int,
 ) -> None:
     """Writes the MinHash signature of `count` shingle hashes to a row: the least value of every permutation.
 
@@ -245,7 +256,7 @@ def _scramble(x: np.uint32) -> np.uint32:
 
 
 @njit(cache=True, nogil=True)
-def _write_band_keys(signatures: np.ndarray, seed: np.uint64, keys: np.ndarray, paragraph: int) -> None:
+def _write_band_keys(signatures: NDArray[np.uint32], seed: np.uint64, keys: NDArray[np.uint64], paragraph: int) -> None:
     """Writes the hash of (seed, band number, rows of the band) for every band; two rows are mixed in at a time."""
     bands = keys.shape[1]
     rows = signatures.shape[1] // bands
@@ -261,7 +272,8 @@ def _write_band_keys(signatures: np.ndarray, seed: np.uint64, keys: np.ndarray, 
 
 @njit(cache=True, nogil=True)
 def _extend(hashed: np.uint64, word: np.uint64) -> np.uint64:
-    return mix64(hashed ^ word) + _STEP
+    extended: np.uint64 = mix64(hashed ^ word) + _STEP
+    return extended
 
 
 @njit(cache=True, nogil=True)

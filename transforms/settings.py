@@ -228,10 +228,10 @@ class RunnerSettings:
         "FnApiRunner holds four times what a shuffle carries: 256 MiB of payload in 1 GiB",
     )
     worker_processes_from: int = setting(
-        96 * MIB,
+        16 * MIB,
         "bytes of stored input",
         "from this size on the steps without a shuffle run in --workers processes of their own, below it in the program's",
-        "a step in processes costs 1.5 s and 2 CPU-seconds before it reads a byte",
+        "the server that forks workers costs an interpreter with its imports, some 1.5 CPU-seconds",
     )
     block_files: int = setting(
         0,

@@ -14,12 +14,12 @@ All buffers must be valid UTF-8, with paragraphs that begin and end between two 
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+from numpy.typing import NDArray
 
-from cc100.transforms.grouping import read_only
 from cc100.transforms.hashing import mix64
-from cc100.transforms.intrinsics import load64, trailing_zeros
+from cc100.transforms.intrinsics import frozen, load64, trailing_zeros, word_at
+from cc100.transforms.unicode_tables import is_white_space
 
 UNSPACED_RANGES = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3134F),  # Han
@@ -30,7 +30,7 @@ UNSPACED_RANGES = (
 )  # fmt: skip
 """First and last code point of the scripts that are written without spaces (Unicode blocks)."""
 
-_CODE_POINTS = 0x110000
+_UNSPACED_END = max(last for _, last in UNSPACED_RANGES) + 1
 _MULTIPLIER = np.uint64(0xD1342543DE82EF95)  # odd, 5 modulo 8: powers differ in all but the lowest bits
 _WORD_LENGTH_STEP = np.uint64(0x9E3779B97F4A7C15)
 _CODE_POINT_OFFSET = np.uint64(0xA0761D6478BD642F)
@@ -40,9 +40,9 @@ _LOW_BITS = np.uint64(0x0101010101010101)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
 
-def _unspaced_bits() -> npt.NDArray[np.uint64]:
+def _unspaced_bits() -> NDArray[np.uint64]:
     """Bit c % 64 of word c // 64 tells whether code point c is in `UNSPACED_RANGES`."""
-    flags = np.zeros(_CODE_POINTS, np.bool_)
+    flags = np.zeros((_UNSPACED_END + 63) // 64 * 64, np.bool_)
     for low, high in UNSPACED_RANGES:
         flags[low : high + 1] = True
     return np.packbits(flags, bitorder="little").view("<u8").astype(np.uint64)
@@ -60,12 +60,12 @@ class ShingleSets:
         hashes: uint64[offsets[n]], ascending and distinct in every paragraph.
     """
 
-    offsets: npt.NDArray[np.int64]
-    hashes: npt.NDArray[np.uint64]
+    offsets: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
 
 
 def shingle_sets(
-    text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], shingle_length: int = 5
+    text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], shingle_length: int = 5
 ) -> ShingleSets:
     """Shingle sets of paragraphs.
 
@@ -86,14 +86,14 @@ def shingle_sets(
 
 
 def checked_spans(
-    text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Spans as the kernels take them, once they are known to lie in the text.
 
     Raises:
         ValueError: a span reaches out of `text` or ends before it starts, or the numbers of starts and ends differ.
     """
-    text, starts, ends = read_only(text, np.uint8), read_only(starts, np.int64), read_only(ends, np.int64)
+    text, starts, ends = frozen(text, np.uint8), frozen(starts, np.int64), frozen(ends, np.int64)
     if len(starts) != len(ends):
         raise ValueError(f"{len(starts)} starts but {len(ends)} ends")
     if len(starts) and (starts.min() < 0 or ends.max() > len(text) or (ends < starts).any()):
@@ -113,10 +113,12 @@ def checked_length(shingle_length: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _shingle_sets(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _shingle_sets(
+    text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     classes, tokens, points = shingle_buffers(starts, ends)
     offsets = np.zeros(len(starts) + 1, np.int64)
-    hashes = np.empty(max(np.int64(1024), len(text) // 8), np.uint64)
+    hashes = np.empty(max(1024, len(text) // 8), np.uint64)
     for row in range(len(starts)):
         count = shingle_hashes(text, starts[row], ends[row], length, classes, tokens, points)
         total = offsets[row]
@@ -134,9 +136,11 @@ def _shingle_sets(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, length
 
 
 @njit(cache=True, nogil=True)
-def shingle_buffers(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shingle_buffers(
+    starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint32]]:
     """Room for the bytes' classes, the words and the code points of the longest paragraph, for `shingle_hashes`."""
-    longest = np.int64(0)
+    longest = 0
     for row in range(len(starts)):
         longest = max(longest, ends[row] - starts[row])
     classes = np.zeros(longest + _CLASSIFIED_AT_ONCE + 8, np.uint8)
@@ -145,7 +149,13 @@ def shingle_buffers(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, n
 
 @njit(cache=True, nogil=True)
 def shingle_hashes(
-    text: np.ndarray, begin: int, end: int, length: int, classes: np.ndarray, tokens: np.ndarray, points: np.ndarray
+    text: NDArray[np.uint8],
+    begin: int,
+    end: int,
+    length: int,
+    classes: NDArray[np.uint8],
+    tokens: NDArray[np.uint64],
+    points: NDArray[np.uint32],
 ) -> int:
     """Hashes of one paragraph's shingles, in order and with repetitions.
 
@@ -168,12 +178,14 @@ def shingle_hashes(
         if 2 * unspaced > solid:  # then most code points have three bytes, and they fit in `tokens`
             for i in range(solid):
                 tokens[i] = mix64(np.uint64(points[i]) + _CODE_POINT_OFFSET)
-            return _roll(tokens, solid, length, _CODE_POINT_SHINGLE)
-    return _roll(tokens, count, length, np.uint64(0))
+            shingles: int = _roll(tokens, solid, length, _CODE_POINT_SHINGLE)
+            return shingles
+    shingles = _roll(tokens, count, length, np.uint64(0))
+    return shingles
 
 
 @njit(cache=True, nogil=True)
-def _classify(text: np.ndarray, begin: int, end: int, classes: np.ndarray) -> None:
+def _classify(text: NDArray[np.uint8], begin: int, end: int, classes: NDArray[np.uint8]) -> None:
     """What the splitter must know of every byte of a paragraph, so that it can look at eight at once.
 
     128 where a white-space code point may begin, 1 where a code point of three or four bytes begins. Where the text
@@ -188,15 +200,17 @@ def _classify(text: np.ndarray, begin: int, end: int, classes: np.ndarray) -> No
 
 
 @njit(cache=True, nogil=True)
-def _words(text: np.ndarray, classes: np.ndarray, begin: int, end: int, tokens: np.ndarray) -> tuple[int, bool]:
+def _words(
+    text: NDArray[np.uint8], classes: NDArray[np.uint8], begin: int, end: int, tokens: NDArray[np.uint64]
+) -> tuple[int, bool]:
     """Hashes of a paragraph's words: their number, and whether its code points have to be looked at one by one."""
-    count, solid_bytes, long_points = 0, 0, np.uint64(0)
+    count, solid_bytes, long_points = 0, 0, np.int64(0)
     word = begin
     for block in range(begin, end, 8):
         marks = load64(classes, block - begin)
         if end - block < 8:
             marks &= (np.uint64(1) << np.uint64(8 * (end - block))) - np.uint64(1)
-        long_points += ((marks & _LOW_BITS) * _LOW_BITS) >> np.uint64(56)
+        long_points += np.int64(((marks & _LOW_BITS) * _LOW_BITS) >> np.uint64(56))
         marks &= _HIGH_BITS
         while marks != 0:
             at = block + (trailing_zeros(marks) >> 3)
@@ -212,35 +226,23 @@ def _words(text: np.ndarray, classes: np.ndarray, begin: int, end: int, tokens: 
         tokens[count] = _hash_word(text, word, end)
         solid_bytes += end - word
         count += 1
-    # Unspaced code points have three or four bytes, the others at most two or are counted with them: of s bytes with
-    # l long code points at least s / 2 - l are code points, and more than half of these must be unspaced.
-    return count, 6 * np.int64(long_points) > solid_bytes
+    # Only code points of three or four bytes are unspaced. With l of these, s bytes are at least l + (s - 4 l) / 2 code
+    # points, of which more than half would have to be unspaced: 2 l > s / 2 - l.
+    return count, bool(6 * long_points > solid_bytes)
 
 
 @njit(cache=True, nogil=True)
-def _white_space_at(text: np.ndarray, at: int) -> int:
+def _white_space_at(text: NDArray[np.uint8], at: int) -> int:
     """Bytes of the white-space code point that begins at a byte of class 128; 0 where it is another code point."""
     byte = np.int64(text[at])
     if byte <= 0x20:
-        return 1 if _is_white_space(byte) else 0
+        return 1 if is_white_space(byte) else 0
     point, size = _code_point(text, at)
-    return size if _is_white_space(point) else 0
+    return size if is_white_space(point) else 0
 
 
 @njit(cache=True, nogil=True)
-def _is_white_space(point: int) -> bool:
-    """`chr(point).isspace()`: the 29 code points at which `str.split` splits."""
-    if point <= 0x20:
-        return point == 0x20 or 0x09 <= point <= 0x0D or point >= 0x1C
-    if point < 0x1680:
-        return point == 0x85 or point == 0xA0
-    if point > 0x205F:
-        return point == 0x3000
-    return point == 0x1680 or 0x2000 <= point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x205F)
-
-
-@njit(cache=True, nogil=True)
-def _code_point(text: np.ndarray, at: int) -> tuple[int, int]:
+def _code_point(text: NDArray[np.uint8], at: int) -> tuple[np.int64, int]:
     """The code point that begins at a byte, and its length in bytes."""
     index = np.uint64(at)  # an unsigned index is never taken from the end
     byte = np.int64(text[index])
@@ -256,43 +258,40 @@ def _code_point(text: np.ndarray, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _code_points(text: np.ndarray, begin: int, end: int, points: np.ndarray) -> tuple[int, int]:
+def _code_points(text: NDArray[np.uint8], begin: int, end: int, points: NDArray[np.uint32]) -> tuple[int, np.int64]:
     """Code points of a paragraph without white space: their number, and how many of them are unspaced."""
-    count, unspaced = 0, np.uint64(0)
+    count, unspaced = 0, np.int64(0)
     at = begin
     while at < end:
         point, size = _code_point(text, at)
         at += size
-        if not _is_white_space(point):
+        if not is_white_space(point):
             points[np.uint64(count)] = point
-            unspaced += (_UNSPACED[np.uint64(point >> 6)] >> np.uint64(point & 63)) & np.uint64(1)
+            if point < _UNSPACED_END:
+                unspaced += np.int64(_UNSPACED[np.uint64(point >> 6)] >> np.uint64(point & 63)) & 1
             count += 1
-    return count, np.int64(unspaced)
+    return count, unspaced
 
 
 @njit(cache=True, nogil=True)
-def _hash_word(text: np.ndarray, begin: int, end: int) -> np.uint64:
+def _hash_word(text: NDArray[np.uint8], begin: int, end: int) -> np.uint64:
     """Hash of the bytes and the length of a word: words of one length up to eight bytes never collide."""
     size = end - begin
-    hashed = mix64(np.uint64(size) * _WORD_LENGTH_STEP)
+    hashed: np.uint64 = mix64(np.uint64(size) * _WORD_LENGTH_STEP)
     if size < 8:
-        word = np.uint64(0)
-        if begin + 8 <= len(text):
-            unwanted = np.uint64(64 - 8 * size)
-            word = (load64(text, begin) << unwanted) >> unwanted
-        else:
-            for i in range(size):
-                word |= np.uint64(text[begin + i]) << np.uint64(8 * i)
-        return mix64(hashed ^ word)
+        beyond = np.uint64(64 - 8 * size)
+        hashed = mix64(hashed ^ ((word_at(text, begin, len(text)) << beyond) >> beyond))
+        return hashed
     at = begin
     while at + 8 < end:
         hashed = mix64(hashed ^ load64(text, at))
         at += 8
-    return mix64(hashed ^ load64(text, end - 8))
+    hashed = mix64(hashed ^ load64(text, end - 8))  # the last eight bytes, some of them for the second time
+    return hashed
 
 
 @njit(cache=True, nogil=True)
-def _roll(tokens: np.ndarray, count: int, length: int, domain: np.uint64) -> int:
+def _roll(tokens: NDArray[np.uint64], count: int, length: int, domain: np.uint64) -> int:
     """Replaces `tokens[:count]` by the hashes of `length` consecutive ones; returns the number of these."""
     shingles = count - length + 1
     if shingles <= 0:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.shards.errors import LockedError, StorageError
 
@@ -37,6 +38,11 @@ class StoredFile:
 
     bytes: int
     sha256: str
+
+
+def use_beam_flags(flags: list[str]) -> None:
+    """Tell the file systems of this process Beam's own flags, such as the address of an S3 server."""
+    FileSystems.set_options(PipelineOptions(flags))
 
 
 def is_local(uri: str) -> bool:

@@ -22,7 +22,7 @@ from cc100.transforms.decompress import FAULTS, Fault, Piece, decode
 REJECT_REASONS = {
     **FAULTS,
     "no_records": "the stored file has bytes, but no WARC record",
-    "header_invalid": "a record header is cut, too long or without a WARC-Type; its record is lost",
+    "header_invalid": "a record header is cut, too long or without a type that WARC knows; its record is lost",
     "content_length_missing": "a record states no Content-Length; its text, up to the next record, is kept",
     "content_length_invalid": "the Content-Length of a record is no number; its text, up to the next record, is kept",
     "content_length_wrong": "the Content-Length of a record does not fit; its text, up to the next record, is kept",
@@ -32,15 +32,17 @@ REJECT_REASONS = {
 """Reasons of a `Reject` and what they mean. Where the reason is damage (a name in `FAULTS`), the record that the reject
 names, if it names one, is lost to it."""
 
+_TYPES = frozenset(b"warcinfo response resource request metadata revisit conversion continuation".split())
 _MAX_HEADER_BYTES = 1 << 16
 _MAX_LENGTH_DIGITS = 18
 _LOOK_AHEAD = 64  # bytes: longer than all that is looked for at a record's start and behind its end
 _CRLF_END, _LF_END = b"\r\n\r\n", b"\n\n"  # what a record ends with, and its header too
+_HEAD = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n((?:\S.*\n)+)\r?\n")  # a whole header without folded lines
 _VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
 _HEADER = re.compile(rb"WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt])-")
 _FIELD = re.compile(rb"^WARC-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(rb"\n[ \t]")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _LINE_ENDS = re.compile(rb"[\r\n]{0,32}")
 _PADDING = re.compile(rb"[\0\t\n\r ]+")
 _DATE = re.compile(rb"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z)?)?)?")
@@ -100,9 +102,7 @@ def read_conversions(
 
 
 def parse_header(header: bytes) -> dict[bytes, bytes]:
-    """Fields of a record header: names in lower case, values with their white space; the first of a name counts."""
-    if _FOLD.search(header):
-        header = re.sub(rb"\r?\n[ \t]+", b" ", header)
+    """Fields of an unfolded header: names in lower case, values with their white space; the first of a name counts."""
     fields = {}
     for line in reversed(header.split(b"\n")):
         name, _, value = line.partition(b":")
@@ -274,17 +274,15 @@ class _Reader:
     def _next_record(self) -> Record | None:
         """Take the record at the position; None if there is none, if it is no conversion or cannot be read."""
         window = self._window
-        if _VERSION.match(window.data, window.pos) is None:
-            self._skip_garbage()
+        head = _HEAD.match(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
+        header_size, lines = (head.end() - window.pos, head[1]) if head is not None else self._odd_header()
+        if not header_size:
             return None
         self._has_records = True
-        header_size = self._header_size()
-        if header_size < 0:
-            self._skip_header()
-            return None
         offset = window.stored_offset()
-        fields = parse_header(window.data[window.pos : window.pos + header_size])
-        is_conversion = fields.get(b"warc-type", b"").strip().lower() == b"conversion"
+        fields = parse_header(lines)
+        kind = fields.get(b"warc-type", b"").strip().lower()
+        is_conversion = kind == b"conversion"
         block = self._block(header_size, fields, is_conversion)
         begin = window.pos + header_size
         end = begin + block.size
@@ -292,8 +290,8 @@ class _Reader:
         if block.problem:
             self._reject(offset, fields, block.problem, block.detail)
         if block.is_lost or not is_conversion:
-            if b"warc-type" not in fields:
-                self._reject(offset, fields, "header_invalid", "no WARC-Type")
+            if kind not in _TYPES:
+                self._reject(offset, fields, "header_invalid", f"WARC-Type is {kind[:40]!r}")
             return None
         payload = window.data[begin:end]
         if end > window.suspect and window.fault is not None and not proves(fields, payload):
@@ -302,16 +300,19 @@ class _Reader:
         date = parse_date(fields.get(b"warc-date", b"").strip())
         return Record(offset, _record_id(fields), _url(fields), date, payload)
 
-    def _header_size(self) -> int:
-        """Bytes of the header at the position with its blank line; -1 if it does not end before the next one begins."""
+    def _odd_header(self) -> tuple[int, bytes]:
+        """Bytes of a header that is folded or not yet loaded, and its lines; without one, moves on and returns 0."""
         window = self._window
-        match = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
-        if match is None:
-            window.need(_MAX_HEADER_BYTES)
-            match = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
-        if match is None or window.data.find(b"\nWARC/", window.pos, match.start()) >= 0:
-            return -1
-        return match.end() - window.pos
+        if _VERSION.match(window.data, window.pos) is None:
+            self._skip_garbage()
+            return 0, b""
+        window.need(_MAX_HEADER_BYTES)
+        end = _BLANK_LINE.search(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
+        if end is None:
+            self._has_records = True
+            self._skip_header()
+            return 0, b""
+        return end.end() - window.pos, _FOLD.sub(b" ", window.data[window.pos : end.start()])
 
     def _block(self, header_size: int, fields: dict[bytes, bytes], is_conversion: bool) -> _Block:
         """Find where the block of the record at the position ends."""
@@ -327,8 +328,9 @@ class _Reader:
             ending = self._ending(header_size, size)
             begin = window.pos + header_size
             end = begin + size
-            has_header = ending >= 0 and _HEADER.search(window.data, begin, end) is not None
-            if ending >= 0 and (not has_header or proves(fields, window.data[begin:end])):
+            header = _HEADER.search(window.data, window.pos + 1, end) if ending >= 0 else None
+            is_quoted = header is not None and header.start() >= begin and proves(fields, window.data[begin:end])
+            if ending >= 0 and (header is None or is_quoted):
                 return _Block(size, header_size + size + ending)
         passable = 0 if is_conversion else size
         return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}", passable)
@@ -356,7 +358,9 @@ class _Reader:
         A block that is too large for the window is lost; if it has the `passable` size, there is no problem in that.
         """
         window = self._window
-        taken = window.find_header(header_size, header_size + self._max_bytes + _LOOK_AHEAD)
+        taken = window.find_header(1, header_size + self._max_bytes + _LOOK_AHEAD)
+        if 0 < taken < header_size:
+            return _Block(0, taken, "header_invalid", "the header does not end", is_lost=True)
         if taken < 0:
             window.pos += header_size
             passed = window.skip_to_header()

@@ -101,7 +101,9 @@ def test_nothing_to_read(stored, reasons):
     assert decoded(stored) == (b"", reasons)
 
 
-@pytest.mark.parametrize("stored", [noise(20_000), b"<?xml version='1.0'?><Error/>", b"\x04\x22\x4d\x18@@\xc0c WARC/1.0"])
+@pytest.mark.parametrize(
+    "stored", [noise(20_000), b"<?xml version='1.0'?><Error/>", b"\x04\x22\x4d\x18@@\xc0c WARC/1.0"]
+)
 def test_neither_members_nor_records(stored):
     assert decoded(stored) == (b"", ["garbage"])
 

@@ -37,13 +37,16 @@ def test_a_file_is_replaced_as_a_whole(storage):
     assert storage.read("a.json") == b"22"
 
 
+def _write_half(storage):
+    with storage.create("a.bin") as stream:
+        stream.write(b"half")
+        raise RuntimeError("boom")
+
+
 def test_a_failed_write_leaves_nothing(storage):
     storage.write("a.bin", b"old")
-    stream = storage.create("a.bin")
-    stream.__enter__().write(b"half")
-    boom = RuntimeError("boom")
     with pytest.raises(RuntimeError, match="boom"):
-        stream.__exit__(RuntimeError, boom, None)
+        _write_half(storage)
     assert storage.read("a.bin") == b"old"
     assert storage.files("run/tmp") == {}
 
