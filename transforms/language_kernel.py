@@ -16,7 +16,6 @@ An id is the number of a word, or `words` + the bucket of an n-gram; `words` + `
 Arithmetic on uint32 is cast back after every step, because Numba widens it to 64 bits.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -24,23 +23,20 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-BLOCK = 1024  # codes
-LONGEST_NGRAM = 32  # characters; the kernel's limit for maxn
+from cc100.transforms.language_tables import KEY_FACTOR, LONGEST_NGRAM, Bytes, KernelModel, Positions
+
+BLOCK = 2048  # codes
 _PADDING = 2 * LONGEST_NGRAM
 _FNV_BASIS = np.uint32(2166136261)
 _FNV_PRIME = np.uint32(16777619)
-KEY_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 _OPEN, _CLOSE = np.uint32(0x3C), np.uint32(0x3E)  # < and >
 _SEPARATORS = np.uint64(1 | 0b11111 << 9 | 1 << 32)  # bits of NUL, \t, \n, \v, \f, \r and the space
-_TOP_BITS = np.uint64(0x8080808080808080)
 _END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
 _LABEL_PREFIX = np.frombuffer(b"__label__", np.uint8)  # the wheel knows no other one for labels outside the dictionary
 _WORD, _SKIP, _STOP = 0, 1, 2
 
 _I8, _I32, _I64 = np.uint8, np.int32, np.int64
 _U8, _U32, _U64, _F32 = np.uint8, np.uint32, np.uint64, np.float32
-Bytes: TypeAlias = npt.NDArray[np.uint8]
-Positions: TypeAlias = npt.NDArray[np.int64]
 _Codes: TypeAlias = npt.NDArray[np.uint32]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -48,54 +44,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def _part(function: _Function) -> _Function:
     """A function that is compiled into `predict_pages` and needs no entry of its own in Numba's disk cache."""
-    return njit(nogil=True, error_model="numpy")(function)
-
-
-class KernelModel(NamedTuple):
-    """Tables of a model; all arrays read-only, so that every model has the same Numba type.
-
-    Attributes:
-        words: Number of words in the dictionary.
-        bucket: Number of hash buckets.
-        minn: Shortest n-gram, in characters.
-        maxn: Longest n-gram, in characters, at most `LONGEST_NGRAM`.
-        magic: uint64, floor(2^shift / bucket), below 2^32: division by multiplication.
-        shift: uint64.
-        kept: uint64[], bitmap over ids: those with a row.
-        before: uint32[], number of bits before each word of `kept`.
-        rows: float32[rows * dim], in order of id.
-        slots: int32[2^k], k <= 32: cuckoo hash table of the dictionary, two places for an entry (the low and the high
-            half of its key, modulo 2^k); empty: number of entries.
-        keys: uint64[entries + 1], see `_word_key`; the last one, of an entry of no bytes, is 0.
-        blob: uint8[], the dictionary's entries one after another: words, then labels.
-        offsets: int64[entries + 2], where they start in `blob`.
-        longest: Bytes up to which words are looked up, not less than those of any entry.
-        special: uint8[256], 1 for the first bytes of tokens that may be no words.
-        end_of_line: Number of the word `</s>`, or the id without a row.
-        left: int32[labels - 1], left child of every inner node of the tree: a label, or labels + an inner node.
-        right: int32[labels - 1], the right child.
-        output: float32[inner nodes or more, dim], rows of the classifier.
-    """
-
-    words: int
-    bucket: int
-    minn: int
-    maxn: int
-    magic: np.uint64
-    shift: np.uint64
-    kept: npt.NDArray[np.uint64]
-    before: npt.NDArray[np.uint32]
-    rows: npt.NDArray[np.float32]
-    slots: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.uint64]
-    blob: npt.NDArray[np.uint8]
-    offsets: npt.NDArray[np.int64]
-    longest: int
-    special: npt.NDArray[np.uint8]
-    end_of_line: int
-    left: npt.NDArray[np.int32]
-    right: npt.NDArray[np.int32]
-    output: npt.NDArray[np.float32]
+    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 class _Block(NamedTuple):
@@ -124,21 +73,13 @@ def _is_separator(byte: np.uint8) -> bool:
 @_part
 def _load(text: Bytes, at: int) -> np.uint64:
     """Eight bytes as a little-endian number; zeros after the end of the text."""
-    i = _U64(at)
-    if i + _U64(8) <= _U64(len(text)):  # the compiler makes one load of it
-        return (
-            _U64(text[i])
-            | _U64(text[i + _U64(1)]) << _U64(8)
-            | _U64(text[i + _U64(2)]) << _U64(16)
-            | _U64(text[i + _U64(3)]) << _U64(24)
-            | _U64(text[i + _U64(4)]) << _U64(32)
-            | _U64(text[i + _U64(5)]) << _U64(40)
-            | _U64(text[i + _U64(6)]) << _U64(48)
-            | _U64(text[i + _U64(7)]) << _U64(56)
-        )
     value = _U64(0)
-    for k in range(len(text) - at):
-        value |= _U64(text[i + _U64(k)]) << _U64(8 * k)
+    if at + 8 <= len(text):
+        for k in range(8):  # the compiler makes one load of it
+            value |= _U64(text[_U64(at + k)]) << _U64(8 * k)
+    else:
+        for k in range(len(text) - at):
+            value |= _U64(text[_U64(at + k)]) << _U64(8 * k)
     return value
 
 
@@ -150,17 +91,14 @@ def _load_word(text: Bytes, at: int, end: int) -> np.uint64:
 
 
 @_part
-def _word_key(text: Bytes, start: int, end: int) -> tuple[np.uint64, bool]:
-    """64-bit hash of a word, and whether it is ASCII. Words of up to eight bytes have different keys, none of them 0."""
+def _word_key(text: Bytes, start: int, end: int) -> np.uint64:
+    """64-bit hash of a word. Words of up to eight bytes have different keys, none of them 0."""
     key = _U64(0)
-    bits = _U64(0)
     for at in range(start, end, 8):
-        value = _load_word(text, at, end)
-        bits |= value
-        key ^= value
+        key ^= _load_word(text, at, end)
         key = (key ^ key >> _U64(32)) * KEY_FACTOR
         key ^= key >> _U64(29)
-    return key, bits & _TOP_BITS == _U64(0)
+    return key
 
 
 @_part
@@ -188,13 +126,13 @@ def _find_key(
 @_part
 def _kind(model: KernelModel, key: np.uint64, text: Bytes, start: int, size: int) -> int:
     """What a token is: a word, a label (passed over) or the end of the line."""
-    if size == len(_END_OF_LINE) and _equal(text, start, size, _END_OF_LINE, 0):
+    if size == len(_END_OF_LINE) and _equal(text, start, size, _END_OF_LINE, _I64(0)):
         return _STOP
     entry = _find_key(model.slots, model.keys, model.offsets, key, size)
     if entry < len(model.keys) - 1 and _equal(text, start, size, model.blob, model.offsets[entry]):
         return _WORD if entry < model.words else _SKIP
     prefix = len(_LABEL_PREFIX)
-    return _SKIP if size >= prefix and _equal(text, start, prefix, _LABEL_PREFIX, 0) else _WORD
+    return _SKIP if size >= prefix and _equal(text, start, prefix, _LABEL_PREFIX, _I64(0)) else _WORD
 
 
 @_part
@@ -214,29 +152,15 @@ def _decode(text: Bytes, start: int, end: int, codes: _Codes, used: int) -> tupl
     return start, used
 
 
-@_part
-def _copy_ascii(text: Bytes, start: int, end: int, codes: _Codes, used: int) -> None:
-    """Writes the codes of an ASCII word, and up to seven more, which the next word overwrites."""
-    for at in range(start, end, 8):
-        value = _load(text, at)
-        for k in range(8):
-            codes[_U64(used + (at - start) + k)] = _U32(value >> _U64(8 * k) & _U64(0xFF))
-
-
 # --- n-grams of a block ---------------------------------------------------------------------------------------------
 
 
 @_part
-def _extend_ascii(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: int) -> None:
-    """One FNV-1a step: appends to n-gram i the character codes[i], or the bracket for a boundary."""
-    for i in range(count):
-        code = codes[i] if codes[i] != _U32(0) else bracket
-        hashes[i] = _U32((hashes[i] ^ code) * _FNV_PRIME)
-
-
-@_part
 def _extend(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: int) -> None:
-    """As `_extend_ascii` for characters of up to four bytes, each sign-extended to 32 bits as fastText hashes it."""
+    """Appends to n-gram i the character codes[i], or the bracket for a boundary.
+
+    FNV-1a over one to four bytes, each sign-extended to 32 bits as fastText does it.
+    """
     for i in range(count):
         code = _I32(codes[i] if codes[i] != _U32(0) else bracket)
         value = _U32((hashes[i] ^ _U32(_I32(_I32(code << _I32(24)) >> _I32(24)))) * _FNV_PRIME)
@@ -252,34 +176,26 @@ def _extend(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: int) -> No
 
 
 @_part
-def _mark_zero(broken: _Codes, codes: _Codes, count: int) -> None:
-    for i in range(count):
-        broken[i] = _U32(1) if codes[i] == _U32(0) else _U32(0)
-
-
-@_part
-def _mark_also_zero(broken: _Codes, codes: _Codes, count: int) -> None:
-    for i in range(count):
-        broken[i] = _U32(1) if codes[i] == _U32(0) else broken[i]
-
-
-@_part
-def _mark_both_zero(broken: _Codes, codes: _Codes, following: _Codes, count: int) -> None:
+def _mark_pairs(broken: _Codes, codes: _Codes, following: _Codes, count: int) -> None:
     for i in range(count):
         broken[i] = _U32(1) if codes[i] | following[i] == _U32(0) else _U32(0)
 
 
 @_part
-def _mark_broken(block: _Block, length: int, count: int) -> None:
+def _mark_zeros(broken: _Codes, codes: _Codes, count: int) -> None:
+    for i in range(count):
+        broken[i] = _U32(1) if codes[i] == _U32(0) else broken[i]
+
+
+@_part
+def _mark_broken(broken: _Codes, codes: _Codes, length: int, count: int) -> None:
     """An n-gram may begin and end with a boundary, but neither consist of boundaries nor have one inside."""
-    if length == 1:
-        _mark_zero(block.broken, block.codes, count)
-    elif length == 2:
-        _mark_both_zero(block.broken, block.codes, block.codes[1:], count)
-    elif length == 3:
-        _mark_zero(block.broken, block.codes[1:], count)
-    else:
-        _mark_also_zero(block.broken, block.codes[length - 2 :], count)
+    if length == 2:
+        _mark_pairs(broken, codes, codes[1:], count)
+        return
+    if length == 1 or length == 3:
+        broken[:count] = _U32(0)
+    _mark_zeros(broken, codes[max(length - 2, 0) :], count)
 
 
 @_part
@@ -296,18 +212,16 @@ def _bucket_ids(model: KernelModel, block: _Block, ids: _Codes, count: int) -> N
 
 
 @_part
-def _hash_ngrams(model: KernelModel, block: _Block, count: int, ascii_only: bool) -> int:
+def _hash_ngrams(model: KernelModel, block: _Block, count: int) -> int:
     """Fills `ids` for the n-grams that start at the first `count` codes; returns the number of lengths."""
     longest = max(model.maxn, 3)
     shortest = min(max(model.minn, 1), longest)
     block.hashes[:count] = _FNV_BASIS
     for length in range(1, longest + 1):
         bracket = _OPEN if length == 1 else _CLOSE
-        if ascii_only:
-            _extend_ascii(block.hashes, block.codes[length - 1 :], bracket, count)
-        else:
-            _extend(block.hashes, block.codes[length - 1 :], bracket, count)
-        _mark_broken(block, length, count)
+        _extend(block.hashes, block.codes[length - 1 :], bracket, count)
+        if length >= min(shortest, 3):  # the lengths from 3 on build on each other
+            _mark_broken(block.broken, block.codes, length, count)
         if length >= shortest:
             if model.minn <= length <= model.maxn:
                 _bucket_ids(model, block, block.ids[length - shortest], count)
@@ -408,16 +322,11 @@ def _add_rows(rows: _Floats, numbers: _Codes, count: int, hidden: _Floats) -> No
 
 
 @_part
-def _add_block(
-    model: KernelModel, block: _Block, text: Bytes, count: int, words: int, ascii_only: bool, at_end: bool
-) -> int:
+def _add_block(model: KernelModel, block: _Block, text: Bytes, count: int, words: int) -> int:
     """Adds the rows of the n-grams that start at the first `count` codes, and of the words; returns their number."""
-    lengths = _hash_ngrams(model, block, count, ascii_only)
+    lengths = _hash_ngrams(model, block, count)
     _look_up_words(model, block, text, words, block.ids[lengths - 1])
     rows = _keep_ids(model.kept, block.ids, lengths, count, block.found)
-    if at_end and model.end_of_line < model.words:
-        block.found[rows] = _U32(model.end_of_line)
-        rows += 1
     _number_rows(model, block.found, rows)
     _add_rows(model.rows, block.found, rows, block.hidden)
     return rows
@@ -427,20 +336,22 @@ def _add_block(
 
 
 @_part
-def _make_block(model: KernelModel) -> _Block:
+def _make_block(model: KernelModel, dim: int) -> _Block:
     size = BLOCK + _PADDING
     lengths = max(model.maxn, 3)
+    ids = np.zeros((lengths, size), np.uint32)
+    ids[:] = _U32(model.words + model.bucket)
     return _Block(
         np.zeros(size, np.uint32),
         np.zeros(size, np.uint32),
         np.zeros(size, np.uint32),
-        np.full((lengths, size), model.words + model.bucket, np.uint32),
+        ids,
         np.zeros(lengths * size, np.uint32),
         np.zeros(BLOCK, np.uint64),
         np.zeros(BLOCK, np.int64),
         np.zeros(BLOCK, np.int64),
         np.zeros(BLOCK, np.int64),
-        np.zeros(model.output.shape[1], np.float32),
+        np.zeros(dim, np.float32),
     )
 
 
@@ -455,10 +366,10 @@ def _sum_page(model: KernelModel, block: _Block, text: Bytes, starts: Positions,
     overlap = max(model.maxn, 3) - 1
     block.hidden[:] = _F32(0)
     block.codes[:2] = _U32(0)
-    used, words, rows, ascii_only = 2, 0, 0, True
+    used, words, rows, stopped = _I64(2), _I64(0), _I64(0), False  # typed, or Numba compiles for literals first
     for paragraph in range(len(starts)):
         at, end = starts[paragraph], ends[paragraph]
-        while at < end:
+        while at < end and not stopped:
             if _is_separator(text[_U64(at)]):
                 at += 1
                 continue
@@ -466,89 +377,51 @@ def _sum_page(model: KernelModel, block: _Block, text: Bytes, starts: Positions,
             while at < end and not _is_separator(text[_U64(at)]):
                 at += 1
             size = at - start
-            key, is_ascii = _U64(0), False
-            if size <= model.longest:
-                key, is_ascii = _word_key(text, start, at)
+            key = _word_key(text, start, at) if size <= model.longest else _U64(0)
             if model.special[text[_U64(start)]] != _U8(0):
                 kind = _kind(model, key, text, start, size)
-                if kind == _SKIP:
+                stopped = kind == _STOP
+                if kind != _WORD:
                     continue
-                if kind == _STOP:
-                    block.codes[used : used + overlap] = _U32(0)
-                    return rows + _add_block(model, block, text, used, words, ascii_only, True)
             if used + size >= BLOCK and used > 2:
                 block.codes[used : used + overlap] = _U32(0)
-                rows += _add_block(model, block, text, used, words, ascii_only, False)
+                rows += _add_block(model, block, text, used, words)
                 block.codes[:2] = _U32(0)
-                used, words, ascii_only = 2, 0, True
+                used, words = _I64(2), _I64(0)
             block.word_keys[words], block.word_places[words] = key, used - 2
             block.word_starts[words], block.word_sizes[words] = start, size
             words += 1
-            if is_ascii and used + size < BLOCK:
-                _copy_ascii(text, start, at, block.codes, used)
-                used += size
-            else:
-                ascii_only = False
-                start, used = _decode(text, start, at, block.codes, used)
-                while start < at:
-                    rows += _add_block(model, block, text, used - overlap, words, False, False)
-                    block.codes[:overlap] = block.codes[used - overlap : used]
-                    start, used = _decode(text, start, at, block.codes, overlap)
-                    words = 0
+            start, used = _decode(text, start, at, block.codes, used)
+            while start < at:
+                rows += _add_block(model, block, text, used - overlap, words)
+                words = _I64(0)
+                for k in range(overlap):
+                    block.codes[_U64(k)] = block.codes[_U64(used - overlap + k)]
+                start, used = _decode(text, start, at, block.codes, overlap)
             block.codes[_U64(used)] = _U32(0)
             used += 1
     block.codes[used : used + overlap] = _U32(0)
-    return rows + _add_block(model, block, text, used, words, ascii_only, True)
-
-
-@_part
-def _log(probability: np.float32) -> np.float32:
-    return _F32(math.log(np.float64(probability) + 1e-5))
-
-
-@_part
-def _top_label(
-    model: KernelModel, hidden: _Floats, nodes: npt.NDArray[np.int32], scores: _Floats
-) -> tuple[int, np.float32]:
-    """Walks the tree as `HierarchicalSoftmaxLoss::dfs` does for k = 1; of equal labels the last one visited wins."""
-    labels = len(model.left) + 1
-    lowest = _log(_F32(0))
-    label, best = -1, _F32(0)
-    nodes[0], scores[0] = 2 * labels - 2, _F32(0)
-    waiting = 1
-    while waiting:
-        waiting -= 1
-        node, score = nodes[waiting], scores[waiting]
-        if score < lowest or (label >= 0 and score < best):
-            continue
-        if node < labels:
-            label, best = _I64(node), score
-            continue
-        inner = node - labels
-        dot = _F32(0)
-        for k in range(len(hidden)):
-            dot += model.output[inner, k] * hidden[k]
-        right = _F32(1.0 / np.float64(_F32(_F32(1) + _F32(math.exp(np.float64(-dot))))))
-        nodes[waiting], scores[waiting] = model.right[inner], score + _log(right)
-        nodes[waiting + 1], scores[waiting + 1] = model.left[inner], score + _log(_F32(1.0 - np.float64(right)))
-        waiting += 2
-    return label, _F32(math.exp(np.float64(best))) if label >= 0 else _F32(0)
+    rows += _add_block(model, block, text, used, words)
+    if model.end_of_line < model.words:
+        block.found[0] = _U32(model.end_of_line)
+        _add_rows(model.rows, block.found, _I64(1), block.hidden)
+        rows += 1
+    return rows
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def predict_pages(
+def hidden_vectors(
     model: KernelModel,
     text: Bytes,
     starts: Positions,
     ends: Positions,
     page_offsets: Positions,
-    out_labels: npt.NDArray[np.int32],
-    out_scores: _Floats,
+    out_hidden: _Floats,
+    out_rows: npt.NDArray[np.int32],
 ) -> None:
-    """Top label of every page, each made of the paragraphs page_offsets[i] to page_offsets[i + 1].
+    """Mean of the rows of every page, which has the paragraphs page_offsets[i] to page_offsets[i + 1].
 
-    A page's result depends on its own bytes alone. The score's exponentials and logarithms are taken in float64 and
-    rounded to float32, so that the last bits of a machine's mathematical library do not show.
+    A page's result depends on its own bytes alone.
 
     Args:
         model: The model's tables.
@@ -556,18 +429,14 @@ def predict_pages(
         starts: int64[k], byte at which each paragraph starts.
         ends: int64[k], byte after its last one.
         page_offsets: int64[p + 1], ascending.
-        out_labels: int32[p], receives numbers of labels; -1: no word, n-gram or `</s>` of the page has a row.
-        out_scores: float32[p], receives scores; 0 without a label, NaN if the model's values are no numbers.
+        out_hidden: float32[p, dim], receives the vectors.
+        out_rows: int32[p], receives the numbers of rows (no more than 2^31 - 1): 0 if the model knows nothing of a page.
     """
-    block = _make_block(model)
-    nodes = np.zeros(2 * len(model.left) + 2, np.int32)
-    scores = np.zeros(2 * len(model.left) + 2, np.float32)
+    block = _make_block(model, out_hidden.shape[1])
     for page in range(len(page_offsets) - 1):
         first, last = page_offsets[page], page_offsets[page + 1]
         rows = _sum_page(model, block, text, starts[first:last], ends[first:last])
-        out_labels[page], out_scores[page] = -1, _F32(0)
-        if rows > 0:
-            factor = _F32(1.0 / rows)
-            for k in range(len(block.hidden)):
-                block.hidden[k] *= factor
-            out_labels[page], out_scores[page] = _top_label(model, block.hidden, nodes, scores)
+        out_rows[page] = min(rows, 2**31 - 1)
+        factor = _F32(1.0 / max(rows, 1))
+        for k in range(len(block.hidden)):
+            out_hidden[page, k] = block.hidden[k] * factor

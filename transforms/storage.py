@@ -26,6 +26,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.shards.errors import LockedError, StorageError
+from cc100.transforms.s3 import share_clients
 
 _TEMPORARY = "run/tmp"
 _LOCK = "run/lock"
@@ -47,7 +48,10 @@ def use_beam_flags(flags: list[str]) -> None:
 
 def is_local(uri: str) -> bool:
     """True for a path without a scheme."""
-    return FileSystems.get_scheme(uri) is None
+    scheme = FileSystems.get_scheme(uri)
+    if scheme == "s3":
+        share_clients()
+    return scheme is None
 
 
 def local_path(uri: str) -> pathlib.Path:

@@ -40,7 +40,10 @@ _CRLF_END, _LF_END = b"\r\n\r\n", b"\n\n"  # what a record ends with, and its he
 _HEAD = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n((?:\S.*\n)+)\r?\n")  # a whole header without folded lines
 _VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
 _HEADER = re.compile(rb"WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt])-")
-_FIELD = re.compile(rb"^WARC-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):", re.IGNORECASE | re.MULTILINE)
+_TRACE = re.compile(  # of a header that is damaged itself
+    rb"^WARC(?:/\d\.\d[ \t]*\r?$|-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _LINE_ENDS = re.compile(rb"[\r\n]{0,32}")
@@ -290,7 +293,7 @@ class _Reader:
         if block.problem:
             self._reject(offset, fields, block.problem, block.detail)
         if block.is_lost or not is_conversion:
-            if kind not in _TYPES:
+            if not block.is_lost and kind not in _TYPES:
                 self._reject(offset, fields, "header_invalid", f"WARC-Type is {kind[:40]!r}")
             return None
         payload = window.data[begin:end]
@@ -360,7 +363,8 @@ class _Reader:
         window = self._window
         taken = window.find_header(1, header_size + self._max_bytes + _LOOK_AHEAD)
         if 0 < taken < header_size:
-            return _Block(0, taken, "header_invalid", "the header does not end", is_lost=True)
+            self._skip_header()
+            return _Block(0, 0, is_lost=True)
         if taken < 0:
             window.pos += header_size
             passed = window.skip_to_header()
@@ -370,7 +374,7 @@ class _Reader:
         block = window.data[window.pos + header_size : window.pos + taken]
         detail = f"{detail}; {len(block)} bytes up to the next header"
         ending = next((end for end in (_CRLF_END, _LF_END) if block.endswith(end)), b"")
-        if ending and not _FIELD.search(block):
+        if ending and not _TRACE.search(block):
             return _Block(len(block) - len(ending), taken, problem, detail)
         if window.fault is not None and window.pos + taken == len(window.data):
             self._is_fault_named = True

