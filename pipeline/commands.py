@@ -129,7 +129,7 @@ def _report_fault(options: argparse.Namespace, error: Exception) -> None:
     """Something that no code foresaw: its last line here, all of it in a file."""
     last = [line for line in str(error).splitlines() if line.strip()][-1:] or [type(error).__name__]
     print(f"cc100: internal error: {last[0].strip()}", file=sys.stderr)
-    folder = getattr(options, "output", None) or getattr(options, "folder", None)
+    folder = str(getattr(options, "output", None) or getattr(options, "folder", None))
     with contextlib.suppress(Exception):
         storage = open_storage(folder)
         storage.write(TRACE, "".join(traceback.format_exception(error)).encode())

@@ -21,7 +21,6 @@ from collections.abc import Mapping
 
 from apache_beam.runners.worker import sdk_worker_main
 
-
 # Everything that workers need is imported before the first fork, not after each.
 _PRELOADED = "cc100.pipeline.corpus"
 _PR_SET_PDEATHSIG = 1
@@ -123,8 +122,6 @@ def _die_with_parent() -> None:
     """Ask Linux to kill this process when its parent ends; elsewhere the closed socket does."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 
 
 def main(descriptor: int) -> None:

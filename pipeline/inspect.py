@@ -97,7 +97,7 @@ class _Corpus:
                 hits = pc.or_kleene(pc.equal(keys["record_id"], wanted), pc.equal(keys["url"], what))
                 found += [
                     self.page(index, row)
-                    for row in np.flatnonzero(hits.fill_null(False).to_numpy(zero_copy_only=False))
+                    for row in np.flatnonzero(hits.fill_null(False).to_numpy(zero_copy_only=False)).tolist()
                 ]
         return found
 

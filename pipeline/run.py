@@ -71,7 +71,10 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
 
 
 def _worth_processes(request: Request) -> bool:
-    return request.workers > 1 and sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
+    return (
+        request.workers > 1
+        and sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
+    )
 
 
 def find_model(settings: CorpusSettings) -> Model:

@@ -8,7 +8,7 @@ the directory as uint64; magic again. Arrays can be added one after another, and
 import io
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,17 @@ _DTYPES = {name: np.dtype(f"<{name}") for name in ("u2", "u4", "u8", "i2", "i4",
 Array = npt.NDArray[Any]
 
 
+class Writable(Protocol):
+    """What a writer needs of a stream."""
+
+    def write(self, data: Any, /) -> int:
+        """Write all of a bytes-like object."""
+
+
 class ArrayWriter:
     """Writes arrays one after another to a binary stream; the same arrays give the same bytes."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self._entries: list[tuple[str, str, int, int]] = []
         self._offset = 8

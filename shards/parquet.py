@@ -1,17 +1,18 @@
 """Parquet as this project writes and reads it: zstd, page checksums, nothing that depends on time or machine."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cc100.shards.array_file import Writable
 from cc100.shards.errors import DamagedFileError
 
 _TEXT_COLUMNS = ("paragraphs", "paragraphs.list.element")
 
 
-def writer(stream: BinaryIO, schema: pa.Schema, *, zstd_level: int) -> pq.ParquetWriter:
+def writer(stream: Writable, schema: pa.Schema, *, zstd_level: int) -> pq.ParquetWriter:
     """Writer of a Parquet file into an open binary stream.
 
     Text is stored plainly (a dictionary of paragraphs only costs time: they are distinct); statistics are kept for the

@@ -138,7 +138,13 @@ class _WritePart(beam.DoFn):
 
 def write_shard(job: Job, part: Part) -> Outcome:
     """Write one part of shards/."""
-    figures = {"kind": part.kind, "language": part.language, "pages": 0, "paragraphs": 0, "text_bytes": 0}
+    figures: dict[str, Any] = {
+        "kind": part.kind,
+        "language": part.language,
+        "pages": 0,
+        "paragraphs": 0,
+        "text_bytes": 0,
+    }
     output = job.settings.output
     with job.storage.create(part.name) as out, parquet.writer(out, SHARDS, zstd_level=output.zstd_level) as writer:
         for table, text_bytes in _row_groups(_read_batches(job, part), output.row_group_bytes):

@@ -90,8 +90,8 @@ def scatter_block(job: Job, block: int) -> Outcome:
 
 def _write_index(writer: ArrayWriter, index: _Index, decisions: dict[str, Array], removed: Array) -> None:
     """Arrays of the batches and, ordered by language and id, of the removed paragraphs."""
-    for field, values in index.rows.items():
-        writer.add(f"batch_{field}", np.array(values, np.int64))
+    for field, column in index.rows.items():
+        writer.add(f"batch_{field}", np.array(column, np.int64))
     names = sorted(set(removed.tolist()))
     codes = np.searchsorted(np.array(names), removed) if names else np.empty(0, np.int64)
     order = np.argsort(codes, kind="stable")

@@ -17,7 +17,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 SOURCES = 4  # files of the example crawl
 FILES = 6
-GENUINE_BYTES = 5_000_000
+GENUINE_BYTES = 4_000_000
 LONG = 8  # words
 
 
@@ -175,7 +175,7 @@ def test_genuine_statistics(repository: pathlib.Path, genuine: pathlib.Path, tmp
     for pages in read([genuine, path]):
         lines = flat(pages)
         size = sum(len(line.encode()) + 1 for line in lines)
-        short = statistics.fmean(not plain.shingles(line) for line in set(lines))
+        short = statistics.fmean(not plain.shingles(line) for line in sorted(set(lines))[::5])
         figures.append((len(lines) / size, 1 - len(set(lines)) / len(lines), short))
     assert GENUINE_BYTES * 0.95 < size < GENUINE_BYTES * 1.1
     (rate, repeated, short), (new_rate, new_repeated, new_short) = figures
