@@ -3,10 +3,11 @@
     python benchmarks/bands.py --corpus DIR [--json FILE] [--plot FILE ...] [--bands-rows 20x6 ...] [--seeds 1 2 3 4 5]
 
 DIR is a finished output folder of `cc100 corpus`. Its elected paragraphs are signed, connected and decided anew with the
-project's own kernels, in memory, for every choice of bands and rows and every seed of the permutations. The result is
-compared with all pairs of elected paragraphs of a language whose exact Jaccard similarity reaches `near.threshold`; a
-join without MinHash finds these. A paragraph is *removed* or *missed*: it stays, and a kept one before it is similar
-enough. Recall is removed / (removed + missed). The text of the whole corpus is held in memory.
+project's own kernels, in memory, for every choice of bands and rows and every seed of the permutations; the default
+choice with many more seeds, too. The result is compared with all pairs of elected paragraphs of a language whose exact
+Jaccard similarity reaches `near.threshold`, which a join without MinHash finds (similar_pairs.py). A paragraph is
+*removed* or *missed*: it stays, and a kept one before it is similar enough. Recall is removed / (removed + missed).
+The text of the whole corpus is held in memory.
 
 CPU seconds are those of this process, single-threaded, the least of all seeds: `sign` makes shingles, signatures, band
 keys, and orders the keys for storage; `group` connects equal keys to components; `decide` reads the candidates once
@@ -21,30 +22,30 @@ import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from similar_pairs import pairs_up_to, similar_pairs
 
 from cc100.shards.records import FATE_KEPT, paragraph_ids
 from cc100.transforms.candidates import cut_components, page_seeds, partition_keys
 from cc100.transforms.components import connected_components, star_edges
-from cc100.transforms.decide import decide_bucket, span_positions
+from cc100.transforms.decide import decide_bucket
 from cc100.transforms.documents import read_documents
 from cc100.transforms.elect import read_fates
 from cc100.transforms.job import Job, limit_threads, load_job
 from cc100.transforms.minhash import Signer
 from cc100.transforms.pages import page_languages
 from cc100.transforms.settings import NearSettings
-from cc100.transforms.shingles import ShingleSets, shingle_sets
+from cc100.transforms.shingles import shingle_sets
 from cc100.transforms.storage import Storage
 
-CHOICES = "5x6 9x13 10x5 10x6 10x8 14x8 14x9 16x5 16x6 16x8 20x5 20x6 20x7 20x8 20x13 24x10 25x5 25x6 32x4 32x6 32x8 40x4 40x6"
+CHOICES = "5x6 9x13 10x5 10x6 14x8 14x9 16x5 16x6 16x8 20x5 20x6 20x7 20x8 20x13 24x10 25x5 32x4 32x8 40x6"
 LEAST_EXPECTED = 20
 """Removals that a language must be due before its recall counts as a figure of its own."""
 
-_PAIRS_AT_ONCE = 4_000_000
+_NONE_MISSED = 0.002  # per cent, where the plot draws 0
 
 Array = npt.NDArray[Any]
 
@@ -69,11 +70,6 @@ class Paragraphs:
     seeds: Array
     languages: Array
     names: list[str]
-
-    def head(self, count: int) -> "Paragraphs":
-        """The first `count` of them."""
-        arrays = {name: getattr(self, name)[:count] for name in ("starts", "ends", "ids", "seeds", "languages")}
-        return dataclasses.replace(self, **arrays)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,102 +109,6 @@ def elected_paragraphs(job: Job) -> Paragraphs:
     return Paragraphs(languages=languages, names=found.tolist(), **joined)
 
 
-# --- All similar pairs ----------------------------------------------------------------------------------------------
-
-
-def similar_pairs(sets: ShingleSets, groups: Array, threshold: float) -> tuple[Array, Array]:
-    """All pairs of one group with a Jaccard similarity of at least the threshold, without MinHash.
-
-    A prefix-filter join: two sets of at least this similarity share t of the larger one's n shingles, t = ceil(threshold
-    * n), so that with all shingles in one order they share one of the first n - t + 1 of each. Rare shingles come first,
-    so that few pairs meet. Source: Chaudhuri, Ganti, Kaushik, "A primitive operator for similarity joins in data
-    cleaning", 2006; Xiao et al., "Efficient similarity joins for near duplicate detection", 2008.
-
-    Args:
-        sets: sets of n paragraphs; equal hashes are taken for equal shingles.
-        groups: uint64[n].
-        threshold: above 0, at most 1.
-
-    Returns:
-        int64[k], int64[k]: rows i < j of each pair, by (j, i).
-    """
-    sizes = np.diff(sets.offsets)
-    rows = len(sizes)
-    owner = np.repeat(np.arange(rows), sizes)
-    shingle, ranks = _by_rarity(sets.hashes ^ groups[owner])  # the same shingle in two groups is two shingles
-    members = np.sort(owner * ranks + shingle)
-    position = np.arange(len(members)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    in_prefix = position <= sizes[owner] - np.ceil(threshold * sizes[owner] - 1e-9)
-    owner, shingle, position = owner[in_prefix], members[in_prefix] % ranks, position[in_prefix]
-    # Entries of one shingle side by side by size: partners of an entry are the next ones up to size / threshold.
-    widest = int(sizes.max(initial=0)) + 1
-    place = shingle * widest + sizes[owner]
-    order = np.argsort(place, kind="stable")
-    owner, place, position = owner[order], place[order], position[order]
-    size = sizes[owner]
-    largest = np.minimum(np.floor(size / threshold + 1e-9).astype(np.int64), widest - 1)
-    ends = np.searchsorted(place, place - size + largest, side="right")
-    found = [np.empty(0, np.int64)]
-    for left, right in _pairs_up_to(ends):
-        # At their first common shingle, what is left of both must hold as many as the threshold asks for.
-        rest = np.minimum(size[left] - position[left], size[right] - position[right])
-        enough = rest * (1 + threshold) >= threshold * (size[left] + size[right]) - 1e-6
-        a, b = owner[left[enough]], owner[right[enough]]
-        found.append(np.unique(np.minimum(a, b) * rows + np.maximum(a, b)))
-    pairs = np.unique(np.concatenate(found))
-    low, high = pairs // rows, pairs % rows
-    common = _common(members, sizes, ranks, low, high)
-    near = common / np.maximum(sizes[low] + sizes[high] - common, 1) >= threshold
-    low, high = low[near], high[near]
-    order = np.lexsort((low, high))
-    return low[order], high[order]
-
-
-def _by_rarity(values: Array) -> tuple[Array, int]:
-    """Number of every value, 0 for the rarest, and how many numbers there are."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    number = np.empty(len(counts), np.int64)
-    number[np.argsort(counts, kind="stable")] = np.arange(len(counts))
-    return number[inverse], max(len(counts), 1)
-
-
-def _pairs_up_to(ends: Array) -> Iterator[tuple[Array, Array]]:
-    """All pairs of positions i < j < ends[i], some millions at a time."""
-    lengths = np.maximum(ends - np.arange(1, len(ends) + 1), 0)
-    for begin, end in _chunks(lengths):
-        left = np.arange(begin, end)
-        yield np.repeat(left, lengths[begin:end]), span_positions(left + 1, lengths[begin:end])
-
-
-def _chunks(lengths: Array) -> Iterator[tuple[int, int]]:
-    """Consecutive ranges of rows with some millions of elements together."""
-    begins = np.flatnonzero(np.diff((np.cumsum(lengths) - lengths) // _PAIRS_AT_ONCE, prepend=-1)).tolist()
-    return zip(begins, [*begins[1:], len(lengths)], strict=True)
-
-
-def _common(members: Array, sizes: Array, ranks: int, a: Array, b: Array) -> Array:
-    """Number of shingles that the sets a[i] and b[i] share; `members` is owner * ranks + shingle, ascending."""
-    begins = np.cumsum(sizes) - sizes
-    small, large = np.where(sizes[a] <= sizes[b], a, b), np.where(sizes[a] <= sizes[b], b, a)
-    result = np.zeros(len(a), np.int64)
-    for begin, end in _chunks(sizes[small]):
-        lengths = sizes[small[begin:end]]
-        pair = np.repeat(np.arange(begin, end), lengths)
-        wanted = members[span_positions(begins[small[begin:end]], lengths)] % ranks + large[pair] * ranks
-        at = np.minimum(np.searchsorted(members, wanted), len(members) - 1)
-        result[begin:end] = np.bincount(pair[members[at] == wanted] - begin, minlength=end - begin)
-    return result
-
-
-def greedy_removals(low: Array, high: Array) -> int:
-    """Number of removals when every similar pair is known: in order of id, what resembles a kept one goes."""
-    removed: set[int] = set()
-    for i, j in zip(low.tolist(), high.tolist(), strict=True):  # by j, so that everything about i is settled
-        if i not in removed:
-            removed.add(j)
-    return len(removed)
-
-
 # --- Measuring ------------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +136,7 @@ def find_near_duplicates(paragraphs: Paragraphs, near: NearSettings) -> Result:
     clock.append(time.process_time())
     spent = dict(zip(("sign", "group", "decide"), np.diff(clock).tolist(), strict=True))
     return Result(
-        removed=np.searchsorted(paragraphs.ids, decided["ids"]),
+        removed=np.searchsorted(paragraphs.ids, np.sort(decided["ids"])),
         capped=len(decided["capped"]),
         candidates=len(ids),
         candidate_pairs=count_pairs(entries, owners),
@@ -250,7 +150,7 @@ def count_pairs(keys: Array, owners: Array) -> int:
     order = np.lexsort((owners, keys))
     keys, owners = keys[order], owners[order].astype(np.int64)
     found = [np.empty(0, np.int64)]
-    for left, right in _pairs_up_to(np.searchsorted(keys, keys, side="right")):
+    for left, right in pairs_up_to(np.searchsorted(keys, keys, side="right")):
         found.append(np.unique(owners[left] << 32 | owners[right]))
     return len(np.unique(np.concatenate(found)))
 
@@ -285,9 +185,9 @@ def measure(paragraphs: Paragraphs, near: NearSettings, seeds: list[int], pairs:
         "chance_at_threshold": round(chance(near.bands, near.rows, near.threshold), 4),
         "recall": _spread([recall for _, recall, _ in figures]),
         "lowest_language_recall": _spread([recall for _, recall in worst]),
-        "lowest_languages": [name for name, _ in worst],
-        "removed": [totals["removed"] for totals, _, _ in figures],
-        "missed": [totals["missed"] for totals, _, _ in figures],
+        "lowest_languages": sorted({name for name, _ in worst}),
+        "removed": _spread([totals["removed"] for totals, _, _ in figures]),
+        "missed": _spread([totals["missed"] for totals, _, _ in figures]),
         "capped": max(result.capped for result in results),
         "candidates": round(statistics.mean(result.candidates for result in results)),
         "candidate_pairs": round(statistics.mean(result.candidate_pairs for result in results)),
@@ -302,7 +202,16 @@ def chance(bands: int, rows: int, similarity: float) -> float:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    return {name: round(of(values), 4) for name, of in (("mean", statistics.mean), ("min", min), ("max", max))}
+    return {name: round(of(values), 6) for name, of in (("mean", statistics.mean), ("min", min), ("max", max))}
+
+
+def greedy_removals(low: Array, high: Array) -> int:
+    """Number of removals when every similar pair is known: in order of id, what resembles a kept one goes."""
+    removed: set[int] = set()
+    for i, j in zip(low.tolist(), high.tolist(), strict=True):  # by j, so that everything about i is settled
+        if i not in removed:
+            removed.add(j)
+    return len(removed)
 
 
 # --- Report ---------------------------------------------------------------------------------------------------------
@@ -310,14 +219,11 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def print_table(report: dict[str, Any]) -> None:
     """A Markdown table, a line for every number of bands and rows."""
-    print(
-        "| bands x rows | at the threshold | recall (least) | lowest language (least) | candidates | candidate pairs |",
-        end="",
-    )
-    print(" keys, MB | CPU s: sign | group | decide | sum |")
+    heads = ("bands x rows", "at the threshold", "recall (least)", "lowest language (least)", "candidates")
+    print("|", " | ".join((*heads, "candidate pairs", "keys, MB", "CPU s: sign", "group", "decide", "sum")), "|")
     print("|---" * 11 + "|")
     for entry in report["choices"]:
-        recall, lowest, cpu = entry["recall"], entry["lowest_language_recall"], entry["cpu_s"]
+        recall, lowest = entry["recall"], entry["lowest_language_recall"]
         cells = (
             f"{entry['bands']} x {entry['rows']}",
             f"{entry['chance_at_threshold']:.3f}",
@@ -326,9 +232,9 @@ def print_table(report: dict[str, Any]) -> None:
             f"{entry['candidates']:,}",
             f"{entry['candidate_pairs']:,}",
             f"{entry['key_bytes'] / 1e6:.1f}",
-            *(f"{cpu[step]:.2f}" for step in ("sign", "group", "decide", "sum")),
+            *(f"{entry['cpu_s'][step]:.2f}" for step in ("sign", "group", "decide", "sum")),
         )
-        print("| " + " | ".join(cells) + " |")
+        print("|", " | ".join(cells), "|")
 
 
 def plot(report: dict[str, Any], files: list[pathlib.Path]) -> None:
@@ -345,25 +251,27 @@ def plot(report: dict[str, Any], files: list[pathlib.Path]) -> None:
     matplotlib.rcParams |= {"svg.hashsalt": "cc100", "svg.fonttype": "path", "font.size": 9}
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.6), sharex=True, layout="constrained")
-    panels = (("recall", "all languages"), ("lowest_language_recall", "lowest language"))
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 5.2), sharey=True, layout="constrained")
+    panels = (
+        ("recall", "all languages"),
+        ("lowest_language_recall", f"lowest language due {LEAST_EXPECTED} removals or more"),
+    )
     for axis, (key, title) in zip(axes, panels, strict=True):
         for entry in report["choices"]:
-            value, cpu_s = entry[key], entry["cpu_s"]["sum"]
-            chosen = [entry["bands"], entry["rows"]] == report["default"]
-            colour = "tab:red" if chosen else "tab:blue"
-            axis.plot([cpu_s, cpu_s], [value["min"], value["max"]], color=colour, linewidth=1)
-            axis.plot(cpu_s, value["mean"], "o", color=colour, markersize=5)
-            axis.annotate(
-                f"{entry['bands']} x {entry['rows']}",
-                (cpu_s, value["mean"]),
-                (4, 3),
-                textcoords="offset points",
-                color=colour,
-            )
-        axis.set(title=title, xlabel="CPU seconds: sign, group, decide")
+            cpu_s = entry["cpu_s"]["sum"]
+            missed = [max(100 * (1 - entry[key][name]), _NONE_MISSED) for name in ("max", "mean", "min")]
+            colour = "tab:red" if [entry["bands"], entry["rows"]] == report["default"] else "tab:blue"
+            axis.plot([cpu_s, cpu_s], [missed[0], missed[2]], color=colour, linewidth=1)
+            axis.plot(cpu_s, missed[1], "o", color=colour, markersize=4)
+            crowded = entry["bands"] in (10, 16) and entry["rows"] < 7
+            side: dict[str, Any] = {"xytext": (-4, 3), "ha": "right"} if crowded else {"xytext": (4, 3), "ha": "left"}
+            name = f"{entry['bands']} x {entry['rows']}"
+            axis.annotate(name, (cpu_s, missed[1]), textcoords="offset points", color=colour, fontsize=8, **side)
+        axis.set(title=title, xlabel="CPU seconds: sign, group and decide", yscale="log", xmargin=0.15)
+        ticks = (_NONE_MISSED, 0.01, 0.1, 1, 10, 100)
+        axis.set_yticks(ticks, ["none", *(f"{tick:g} %" for tick in ticks[1:])])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel(f"recall (dot: mean, line: range of {len(report['seeds'])} seeds)")
+    axes[0].set_ylabel(f"missed near duplicates (dot: mean, line: range of {len(report['seeds'])} seeds)")
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=110, metadata={"Date": None} if file.suffix == ".svg" else None)
@@ -377,13 +285,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     paragraphs = elected_paragraphs(job)
     sets = shingle_sets(paragraphs.text, paragraphs.starts, paragraphs.ends, near.shingle_length)
     low, high = similar_pairs(sets, paragraphs.seeds, near.threshold)
-    find_near_duplicates(paragraphs.head(1000), near)  # loads the compiled kernels
+    find_near_duplicates(paragraphs, near)  # loads the compiled kernels
     choices = []
     for bands, rows in options.bands_rows:
         choices.append(
             measure(paragraphs, dataclasses.replace(near, bands=bands, rows=rows), options.seeds, (low, high))
         )
         print(f"{bands} x {rows}: recall {choices[-1]['recall']['mean']:.4f}", flush=True)
+    default = dataclasses.replace(near, bands=NearSettings().bands, rows=NearSettings().rows)
+    more = list(range(1, options.default_seeds + 1))
     return {
         "corpus": {
             "files": len(job.inputs),
@@ -399,7 +309,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "shingle_length": near.shingle_length,
         "least_expected": LEAST_EXPECTED,
         "seeds": options.seeds,
-        "default": [NearSettings().bands, NearSettings().rows],
+        "default": [default.bands, default.rows],
+        "default_over_seeds": {"seeds": options.default_seeds, **measure(paragraphs, default, more, (low, high))},
         "cpu": cpu_model(),
         "python": platform.python_version(),
         "choices": choices,
@@ -428,10 +339,15 @@ def main() -> None:
     default = [_bands_rows(choice) for choice in CHOICES.split()]
     add("--bands-rows", type=_bands_rows, nargs="+", default=default, metavar="BxR", help=f"default: {CHOICES}")
     add("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], metavar="N", help="seeds of the permutations (1 to 5)")
+    add("--default-seeds", type=int, default=100, metavar="N", help="seeds 1 to N for the default bands and rows (100)")
     options = parser.parse_args()
     limit_threads()
     report = run(options)
     print_table(report)
+    more = report["default_over_seeds"]
+    print(
+        f"default over {more['seeds']} seeds: recall {more['recall']}, lowest language {more['lowest_language_recall']}"
+    )
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from cc100.pipeline.config import load_settings
+from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
@@ -22,6 +23,7 @@ from cc100.transforms.storage import Storage, is_local, local_path, use_beam_fla
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 TRACE = "run/log/error.txt"
+_PIPE_COLUMNS = 160
 
 
 def check_beam_flags(flags: Sequence[str]) -> None:
@@ -52,6 +54,7 @@ def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> in
     settings = load_settings(options.config, options.overrides)
     inputs = resolve_inputs(options.input, options.base, settings)
     progress = StepProgress()
+    end_on_interrupt(options.output, progress)
     request = Request(inputs, settings, options.workers, tuple(beam_flags))
     manifest = run(open_storage(options.output), request, progress)
     rejects = sum(entry["rejects"] for entry in manifest["inputs"])
@@ -70,30 +73,24 @@ def open_storage(folder: str) -> Storage:
     return Storage(str(local_path(folder).absolute()) if is_local(folder) else folder)
 
 
-def _interrupted(options: argparse.Namespace) -> int:
-    print(
-        f"\ncc100: interrupted. What is done is kept in {getattr(options, 'output', '')}; "
-        "run the same command again and it continues there.",
-        file=sys.stderr,
-        flush=True,
-    )
-    stop_children()
-    os._exit(EXIT_INTERRUPTED)  # Beam's service threads would wait for workers that are gone
+def end_on_interrupt(folder: str, progress: StepProgress) -> None:
+    """Let Ctrl-C end the program at once: every file is either complete or not there, so there is nothing to wait for.
 
+    An exception at an arbitrary point would go through Arrow's and Beam's callbacks, which do not all survive it.
+    """
 
-def stop_children() -> None:
-    """End the worker processes: all processes of our own group but ourselves, where we lead one; else our children."""
-    for pid in _children():
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    def end(*_: object) -> None:
+        progress.close()
+        print(
+            f"\ncc100: interrupted. What is done is kept in {folder}; run the same command again and it continues there.",
+            file=sys.stderr,
+            flush=True,
+        )
+        for server in ForkServer.running:
+            server.kill()
+        os._exit(EXIT_INTERRUPTED)
 
-
-def _children() -> list[int]:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as stream:
-            return [int(pid) for pid in stream.read().split()]
-    except OSError:
-        return []
+    signal.signal(signal.SIGINT, end)
 
 
 def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
@@ -106,7 +103,7 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
         print(f"cc100: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_ERROR
     except KeyboardInterrupt:
-        return _interrupted(options)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
         return EXIT_ERROR
@@ -118,7 +115,7 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
 def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
     if options.command == "corpus":
         return run_corpus_command(options, beam_flags)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     storage = open_storage(options.folder)
     if options.command == "status":
         return print_status(storage, console)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from typing import ClassVar
 
 from apache_beam.runners.worker import sdk_worker_main
 
@@ -28,7 +29,13 @@ _REAP_S = 0.1
 
 
 class ForkServer:
-    """The main process's end: starts workers and waits for them."""
+    """The main process's end: starts workers and waits for them.
+
+    Attributes:
+        running: servers that were not closed.
+    """
+
+    running: ClassVar[list["ForkServer"]] = []
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -40,6 +47,7 @@ class ForkServer:
         self._ended: dict[int, threading.Event] = {}
         self._codes: dict[int, int] = {}
         threading.Thread(target=self._listen, daemon=True).start()
+        self.running.append(self)
 
     def start(self, environment: Mapping[str, str]) -> int:
         """Start a worker with these variables added to the environment; its number."""
@@ -60,6 +68,11 @@ class ForkServer:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._process.wait()
+        self.running.remove(self)
+
+    def kill(self) -> None:
+        """End the server and all workers without waiting for them."""
+        self._process.kill()
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:

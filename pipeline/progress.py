@@ -44,6 +44,11 @@ class StepProgress:
         self._console = Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal if live is None else live
 
+    def close(self) -> None:
+        """Give the terminal back as it was found, wherever a step is."""
+        if self._live:
+            self._console.show_cursor(True)
+
     def say(self, text: str) -> None:
         """Print a line."""
         if self._live:

@@ -7,11 +7,13 @@ little-endian. Source: https://github.com/facebookresearch/fastText/tree/main/sr
 
 import dataclasses
 import struct
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+LABEL_PREFIX = b"__label__"  # fastText's default; the file does not say which one was used
+END_OF_LINE = b"</s>"
 MAGIC = 793712314
 NEWEST_VERSION = 12
 LOSSES = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
@@ -63,6 +65,7 @@ class QuantisedMatrix:
 
 
 Matrix: TypeAlias = FloatArray | QuantisedMatrix
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +101,11 @@ class FastTextModel:
     input: Matrix
     output: Matrix
 
+    @property
+    def labels(self) -> list[bytes]:
+        """The labels with their prefix."""
+        return self.entries[self.words :]
+
 
 def read_fasttext_model(path: str) -> FastTextModel:
     """Reads a fastText model file.
@@ -122,7 +130,6 @@ class _Reader:
         with open(path, "rb") as stream:  # an empty file cannot be mapped
             mapped = np.memmap(stream, np.uint8, "r") if stream.seek(0, 2) else np.zeros(0, np.uint8)
         self._data: npt.NDArray[np.uint8] = np.asarray(mapped)
-        self._bytes = memoryview(self._data)
         self._at = 0
 
     def read(self) -> FastTextModel:
@@ -152,9 +159,9 @@ class _Reader:
         )
 
     def _header(self) -> int:
-        head = bytes(self._bytes[:8])
+        head = self._data[:8].tobytes()
         if len(head) < 8 or struct.unpack("<i", head[:4])[0] != MAGIC:
-            start = bytes(self._bytes[:24])
+            start = self._data[:24].tobytes()
             self._fail(f"it has {len(self._data):,} bytes and starts with {start!r}, not with fastText's magic number")
         version = struct.unpack("<i", head[4:])[0]
         if version > NEWEST_VERSION:
@@ -171,7 +178,7 @@ class _Reader:
         for number in range(size):
             end = window.find(b"\0", self._at - base)
             if end < 0 or end + 10 > len(window):
-                base, window = self._at, bytes(self._bytes[self._at : self._at + (1 << 20)])
+                base, window = self._at, self._data[self._at : self._at + (1 << 20)].tobytes()
                 end = window.find(b"\0")
             if end < 0 or end + 10 > len(window):
                 self._fail(f"it ends within word {number} of its dictionary")
@@ -183,7 +190,7 @@ class _Reader:
             self._at = base + end + 10
         kept = None
         if pruned >= 0:
-            kept = self._array(np.dtype("<i4"), 2 * pruned, "the table of pruned buckets").reshape(-1, 2)
+            kept = self._array(np.int32, 2 * pruned, "the table of pruned buckets").reshape(-1, 2)
         return entries, np.array(counts, np.int64), words, kept
 
     def _matrix(self, quantised: bool, dim: int, what: str) -> Matrix:
@@ -192,15 +199,15 @@ class _Reader:
         if rows < 0 or columns != dim:
             self._fail(f"{what} has {rows} rows of {columns} values, expected {dim}")
         if not quantised:
-            return self._array(np.dtype("<f4"), rows * columns, what).reshape(rows, columns)
+            return self._array(np.float32, rows * columns, what).reshape(rows, columns)
         (size,) = self._unpack("<i", what)
-        codes = self._array(np.dtype("u1"), size, what)
+        codes = self._array(np.uint8, size, what)
         quantiser, parts = self._quantiser(dim, what)
         if size != rows * parts:
             self._fail(f"{what} has {size} codes for {rows} rows of {parts}")
         norms = None
         if norms_quantised:
-            norm_codes = self._array(np.dtype("u1"), rows, what).reshape(rows, 1)
+            norm_codes = self._array(np.uint8, rows, what).reshape(rows, 1)
             norms = self._quantiser(1, what)[0].expand(norm_codes)[:, 0]
         return QuantisedMatrix((rows, columns), codes.reshape(rows, parts), quantiser, norms)
 
@@ -208,7 +215,7 @@ class _Reader:
         found, parts, length, last = self._unpack("<4i", what)
         if found != dim or length < 1 or parts != -(-dim // length) or last != dim - (parts - 1) * length:
             self._fail(f"the quantiser of {what} has {parts} parts of {length} and {last} for {found} values")
-        return Quantiser(dim, length, self._array(np.dtype("<f4"), CENTROIDS * dim, what)), parts
+        return Quantiser(dim, length, self._array(np.float32, CENTROIDS * dim, what)), parts
 
     def _flag(self, what: str) -> bool:
         return bool(self._unpack("<?", what)[0])
@@ -217,9 +224,10 @@ class _Reader:
         data = self._take(struct.calcsize(layout), what)
         return struct.unpack(layout, data.tobytes())
 
-    def _array(self, dtype: np.dtype[np.generic], count: int, what: str) -> npt.NDArray[np.generic]:
-        data = self._take(count * dtype.itemsize, what)
-        return np.require(data.view(dtype), dtype.newbyteorder("="), "A")  # copied only where it is not aligned
+    def _array(self, dtype: type[_Value], count: int, what: str) -> npt.NDArray[_Value]:
+        stored = np.dtype(dtype).newbyteorder("<")
+        data = self._take(count * stored.itemsize, what)
+        return np.require(data.view(stored), dtype, "A")  # copied only where it is not aligned
 
     def _take(self, size: int, what: str) -> npt.NDArray[np.uint8]:
         if self._at + size > len(self._data):

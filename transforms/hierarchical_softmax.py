@@ -49,7 +49,13 @@ def _log(probability: np.float32) -> np.float32:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def top_labels(
-    hidden: Floats, rows: Nodes, left: Nodes, right: Nodes, output: Floats, out_labels: Nodes, out_scores: Floats
+    hidden: Floats,
+    rows: npt.NDArray[np.int64],
+    left: Nodes,
+    right: Nodes,
+    output: Floats,
+    out_labels: Nodes,
+    out_scores: Floats,
 ) -> None:
     """Top label and its score of every hidden vector.
 
@@ -59,7 +65,7 @@ def top_labels(
 
     Args:
         hidden: float32[p, dim].
-        rows: int32[p], numbers of rows that make up the vectors; without any there is no label.
+        rows: int64[p], numbers of rows that make up the vectors; without any there is no label.
         left: int32[labels - 1], see `huffman_tree`.
         right: int32[labels - 1].
         output: float32[labels - 1 or more, dim], rows of the classifier, one per inner node.
@@ -70,7 +76,7 @@ def top_labels(
     nodes, scores = np.zeros(2 * labels, np.int32), np.zeros(2 * labels, np.float32)
     lowest = _log(_F32(0))
     for page in range(len(hidden)):
-        label, best = -1, _F32(0)
+        label, best = np.int64(-1), _F32(0)
         nodes[0], scores[0] = 2 * labels - 2, _F32(0)
         waiting = 1 if rows[page] > 0 else 0
         while waiting:

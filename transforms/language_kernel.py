@@ -1,8 +1,8 @@
-"""fastText's classifier over Arrow buffers: pages of UTF-8 in, top label and score out, no object per page.
+"""fastText's inference over Arrow buffers, up to the hidden vector: pages of UTF-8 in, no object per page.
 
-It repeats `FastText::predictLine` of fastText 0.9.2 (https://github.com/facebookresearch/fastText, src/dictionary.cc,
-src/loss.cc) for supervised models with hierarchical softmax and without word n-grams: the same rows are added to the
-hidden vector in the same order in float32, so that it comes out bit for bit the same. Only the way there differs:
+It repeats `Dictionary::getLine` and `Model::computeHidden` of fastText 0.9.2 (src/dictionary.cc, src/model.cc in
+https://github.com/facebookresearch/fastText) for models without word n-grams: the same rows are added in the same order
+in float32, so that the vector comes out bit for bit the same. Only the way there differs:
 
 1. Words are decoded into a block of codes, one uint32 per character: its UTF-8 bytes, the first one lowest. Code 0 is
    the boundary between two words; it stands for both the closing `>` of one and the opening `<` of the next.
@@ -12,39 +12,40 @@ hidden vector in the same order in float32, so that it comes out bit for bit the
    branches. The number of a row is the number of bits before its own.
 4. The rows are added up, eight at a time.
 
-An id is the number of a word, or `words` + the bucket of an n-gram; `words` + `bucket` is an id without a row.
 Arithmetic on uint32 is cast back after every step, because Numba widens it to 64 bits.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from cc100.transforms.language_tables import KEY_FACTOR, LONGEST_NGRAM, Bytes, KernelModel, Positions
+from cc100.transforms.fasttext_dictionary import (
+    STOP,
+    WORD,
+    Bytes,
+    Integer,
+    Keys,
+    Positions,
+    equal,
+    find_key,
+    is_separator,
+    kernel_part,
+    token_kind,
+    word_key,
+)
+from cc100.transforms.language_tables import LONGEST_NGRAM, KernelModel
 
 BLOCK = 2048  # codes
 _PADDING = 2 * LONGEST_NGRAM
 _FNV_BASIS = np.uint32(2166136261)
 _FNV_PRIME = np.uint32(16777619)
 _OPEN, _CLOSE = np.uint32(0x3C), np.uint32(0x3E)  # < and >
-_SEPARATORS = np.uint64(1 | 0b11111 << 9 | 1 << 32)  # bits of NUL, \t, \n, \v, \f, \r and the space
-_END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
-_LABEL_PREFIX = np.frombuffer(b"__label__", np.uint8)  # the wheel knows no other one for labels outside the dictionary
-_WORD, _SKIP, _STOP = 0, 1, 2
-
-_I8, _I32, _I64 = np.uint8, np.int32, np.int64
+_I32, _I64 = np.int32, np.int64
 _U8, _U32, _U64, _F32 = np.uint8, np.uint32, np.uint64, np.float32
 _Codes: TypeAlias = npt.NDArray[np.uint32]
 _Floats: TypeAlias = npt.NDArray[np.float32]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _part(function: _Function) -> _Function:
-    """A function that is compiled into `predict_pages` and needs no entry of its own in Numba's disk cache."""
-    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 class _Block(NamedTuple):
@@ -55,88 +56,15 @@ class _Block(NamedTuple):
     broken: _Codes  # 1: an n-gram that is or crosses a boundary
     ids: _Codes  # [n-gram lengths, codes]
     found: _Codes  # ids with a row, then the numbers of the rows
-    word_keys: npt.NDArray[np.uint64]
+    word_keys: Keys
     word_places: Positions  # of the code before the word's opening boundary
     word_starts: Positions  # in the text
     word_sizes: Positions
     hidden: _Floats  # sum of rows
 
 
-# --- Words ----------------------------------------------------------------------------------------------------------
-
-
-@_part
-def _is_separator(byte: np.uint8) -> bool:
-    return byte <= _U8(32) and (_SEPARATORS >> _U64(byte)) & _U64(1) != _U64(0)
-
-
-@_part
-def _load(text: Bytes, at: int) -> np.uint64:
-    """Eight bytes as a little-endian number; zeros after the end of the text."""
-    value = _U64(0)
-    if at + 8 <= len(text):
-        for k in range(8):  # the compiler makes one load of it
-            value |= _U64(text[_U64(at + k)]) << _U64(8 * k)
-    else:
-        for k in range(len(text) - at):
-            value |= _U64(text[_U64(at + k)]) << _U64(8 * k)
-    return value
-
-
-@_part
-def _load_word(text: Bytes, at: int, end: int) -> np.uint64:
-    """The next eight bytes of a word; zeros after its end."""
-    value = _load(text, at)
-    return value & ((_U64(1) << _U64(8 * (end - at))) - _U64(1)) if end - at < 8 else value
-
-
-@_part
-def _word_key(text: Bytes, start: int, end: int) -> np.uint64:
-    """64-bit hash of a word. Words of up to eight bytes have different keys, none of them 0."""
-    key = _U64(0)
-    for at in range(start, end, 8):
-        key ^= _load_word(text, at, end)
-        key = (key ^ key >> _U64(32)) * KEY_FACTOR
-        key ^= key >> _U64(29)
-    return key
-
-
-@_part
-def _equal(text: Bytes, start: int, size: int, other: Bytes, at: int) -> bool:
-    """Whether text[start : start + size] and other[at : at + size] are the same bytes."""
-    for k in range(0, size, 8):
-        if _load_word(text, start + k, start + size) != _load_word(other, at + k, at + size):
-            return False
-    return True
-
-
-@_part
-def _find_key(
-    slots: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64], offsets: Positions, key: np.uint64, size: int
-) -> int:
-    """Number of the entry of this key and size, or the number of entries; takes no branch."""
-    mask = _U64(len(slots) - 1)
-    first = _U64(slots[key & mask])
-    second = _U64(slots[key >> _U64(32) & mask])
-    entry = first if keys[first] == key else second
-    found = (keys[entry] == key) & (offsets[entry + _U64(1)] - offsets[entry] == size)
-    return _I64(entry if found else _U64(len(keys) - 1))
-
-
-@_part
-def _kind(model: KernelModel, key: np.uint64, text: Bytes, start: int, size: int) -> int:
-    """What a token is: a word, a label (passed over) or the end of the line."""
-    if size == len(_END_OF_LINE) and _equal(text, start, size, _END_OF_LINE, _I64(0)):
-        return _STOP
-    entry = _find_key(model.slots, model.keys, model.offsets, key, size)
-    if entry < len(model.keys) - 1 and _equal(text, start, size, model.blob, model.offsets[entry]):
-        return _WORD if entry < model.words else _SKIP
-    prefix = len(_LABEL_PREFIX)
-    return _SKIP if size >= prefix and _equal(text, start, prefix, _LABEL_PREFIX, _I64(0)) else _WORD
-
-
-@_part
-def _decode(text: Bytes, start: int, end: int, codes: _Codes, used: int) -> tuple[int, int]:
+@kernel_part
+def _decode(text: Bytes, start: Integer, end: Integer, codes: _Codes, used: Integer) -> tuple[np.int64, np.int64]:
     """Appends the codes of characters until the word or the block ends; returns where it stopped in text and codes."""
     while start < end and used < BLOCK:
         code = _U32(text[_U64(start)])
@@ -149,14 +77,14 @@ def _decode(text: Bytes, start: int, end: int, codes: _Codes, used: int) -> tupl
                 start += 1
         codes[_U64(used)] = code
         used += 1
-    return start, used
+    return _I64(start), _I64(used)
 
 
 # --- n-grams of a block ---------------------------------------------------------------------------------------------
 
 
-@_part
-def _extend(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: int) -> None:
+@kernel_part
+def _extend(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: Integer) -> None:
     """Appends to n-gram i the character codes[i], or the bracket for a boundary.
 
     FNV-1a over one to four bytes, each sign-extended to 32 bits as fastText does it.
@@ -175,20 +103,20 @@ def _extend(hashes: _Codes, codes: _Codes, bracket: np.uint32, count: int) -> No
         hashes[i] = longer if byte != _U32(0) else value
 
 
-@_part
-def _mark_pairs(broken: _Codes, codes: _Codes, following: _Codes, count: int) -> None:
+@kernel_part
+def _mark_pairs(broken: _Codes, codes: _Codes, following: _Codes, count: Integer) -> None:
     for i in range(count):
         broken[i] = _U32(1) if codes[i] | following[i] == _U32(0) else _U32(0)
 
 
-@_part
-def _mark_zeros(broken: _Codes, codes: _Codes, count: int) -> None:
+@kernel_part
+def _mark_zeros(broken: _Codes, codes: _Codes, count: Integer) -> None:
     for i in range(count):
         broken[i] = _U32(1) if codes[i] == _U32(0) else broken[i]
 
 
-@_part
-def _mark_broken(broken: _Codes, codes: _Codes, length: int, count: int) -> None:
+@kernel_part
+def _mark_broken(broken: _Codes, codes: _Codes, length: int, count: Integer) -> None:
     """An n-gram may begin and end with a boundary, but neither consist of boundaries nor have one inside."""
     if length == 2:
         _mark_pairs(broken, codes, codes[1:], count)
@@ -198,8 +126,8 @@ def _mark_broken(broken: _Codes, codes: _Codes, length: int, count: int) -> None
     _mark_zeros(broken, codes[max(length - 2, 0) :], count)
 
 
-@_part
-def _bucket_ids(model: KernelModel, block: _Block, ids: _Codes, count: int) -> None:
+@kernel_part
+def _bucket_ids(model: KernelModel, block: _Block, ids: _Codes, count: Integer) -> None:
     """words + hash % bucket, or the id without a row; the quotient is at first exact or one too small."""
     words, bucket, magic, shift = _U32(model.words), _U32(model.bucket), model.magic, model.shift
     hashes, broken = block.hashes, block.broken
@@ -211,8 +139,8 @@ def _bucket_ids(model: KernelModel, block: _Block, ids: _Codes, count: int) -> N
         ids[i] = _U32((bucket if broken[i] != _U32(0) else rest) + words)
 
 
-@_part
-def _hash_ngrams(model: KernelModel, block: _Block, count: int) -> int:
+@kernel_part
+def _hash_ngrams(model: KernelModel, block: _Block, count: Integer) -> int:
     """Fills `ids` for the n-grams that start at the first `count` codes; returns the number of lengths."""
     longest = max(model.maxn, 3)
     shortest = min(max(model.minn, 1), longest)
@@ -230,22 +158,22 @@ def _hash_ngrams(model: KernelModel, block: _Block, count: int) -> int:
     return longest - shortest + 1
 
 
-@_part
-def _look_up_words(model: KernelModel, block: _Block, text: Bytes, words: int, last_ids: _Codes) -> None:
+@kernel_part
+def _look_up_words(model: KernelModel, block: _Block, text: Bytes, words: Integer, last_ids: _Codes) -> None:
     """Puts the ids of words before those of their n-grams. Up to eight bytes the key says it all.
 
     No n-gram of three or more characters starts with the code before a word's opening boundary, so that the place of
     the longest one is free.
     """
-    no_row = model.words + model.bucket
+    dictionary, no_row = model.dictionary, model.words + model.bucket
     for i in range(words):
         size = block.word_sizes[i]
-        entry = _find_key(model.slots, model.keys, model.offsets, block.word_keys[i], size)
+        entry = find_key(dictionary.slots, dictionary.keys, dictionary.offsets, block.word_keys[i], size)
         row_id = entry if entry < model.words else no_row
         if (
             size > 8
             and row_id != no_row
-            and not _equal(text, block.word_starts[i], size, model.blob, model.offsets[entry])
+            and not equal(text, block.word_starts[i], size, dictionary.blob, dictionary.offsets[entry])
         ):
             row_id = no_row
         last_ids[_U64(block.word_places[i])] = _U32(row_id)
@@ -254,13 +182,13 @@ def _look_up_words(model: KernelModel, block: _Block, text: Bytes, words: int, l
 # --- Rows -----------------------------------------------------------------------------------------------------------
 
 
-@_part
-def _has_row(kept: npt.NDArray[np.uint64], row_id: np.uint32) -> np.uint64:
+@kernel_part
+def _has_row(kept: Keys, row_id: np.uint32) -> np.uint64:
     return kept[_U64(row_id) >> _U64(6)] >> (_U64(row_id) & _U64(63)) & _U64(1)
 
 
-@_part
-def _keep_ids(kept: npt.NDArray[np.uint64], ids: _Codes, lengths: int, count: int, found: _Codes) -> int:
+@kernel_part
+def _keep_ids(kept: Keys, ids: _Codes, lengths: int, count: Integer, found: _Codes) -> np.int64:
     """Writes the ids with a row one after another, by start, then length; returns their number.
 
     Every id is written, and the next one over it where it has no row: that takes no branch. The first three lengths are
@@ -282,7 +210,7 @@ def _keep_ids(kept: npt.NDArray[np.uint64], ids: _Codes, lengths: int, count: in
     return _I64(used)
 
 
-@_part
+@kernel_part
 def _count_bits(value: np.uint64) -> np.uint64:
     """Number of bits that are set; the compiler knows this form and makes one instruction of it."""
     value = value - (value >> _U64(1) & _U64(0x5555555555555555))
@@ -291,8 +219,8 @@ def _count_bits(value: np.uint64) -> np.uint64:
     return value * _U64(0x0101010101010101) >> _U64(56)
 
 
-@_part
-def _number_rows(model: KernelModel, found: _Codes, count: int) -> None:
+@kernel_part
+def _number_rows(model: KernelModel, found: _Codes, count: Integer) -> None:
     """Replaces ids by the numbers of their rows."""
     for i in range(count):
         row_id = _U64(found[i])
@@ -301,8 +229,8 @@ def _number_rows(model: KernelModel, found: _Codes, count: int) -> None:
         found[i] = _U32(model.before[word] + _U32(_count_bits(lower)))
 
 
-@_part
-def _add_rows(rows: _Floats, numbers: _Codes, count: int, hidden: _Floats) -> None:
+@kernel_part
+def _add_rows(rows: _Floats, numbers: _Codes, count: Integer, hidden: _Floats) -> None:
     """Adds rows to `hidden` one after another; eight to a loop, in the same order, to spare loop overhead."""
     dim = _U64(len(hidden))
     whole = count - count % 8
@@ -315,14 +243,14 @@ def _add_rows(rows: _Floats, numbers: _Codes, count: int, hidden: _Floats) -> No
         for k in range(dim):
             four = (((hidden[k] + rows[a + k]) + rows[b + k]) + rows[c + k]) + rows[d + k]
             hidden[k] = (((four + rows[e + k]) + rows[f + k]) + rows[g + k]) + rows[h + k]
-    for i in range(whole, count):
-        at = _U64(numbers[i]) * dim
+    for last in range(whole, count):
+        at = _U64(numbers[last]) * dim
         for k in range(dim):
             hidden[k] += rows[at + k]
 
 
-@_part
-def _add_block(model: KernelModel, block: _Block, text: Bytes, count: int, words: int) -> int:
+@kernel_part
+def _add_block(model: KernelModel, block: _Block, text: Bytes, count: Integer, words: Integer) -> np.int64:
     """Adds the rows of the n-grams that start at the first `count` codes, and of the words; returns their number."""
     lengths = _hash_ngrams(model, block, count)
     _look_up_words(model, block, text, words, block.ids[lengths - 1])
@@ -335,7 +263,7 @@ def _add_block(model: KernelModel, block: _Block, text: Bytes, count: int, words
 # --- Pages ----------------------------------------------------------------------------------------------------------
 
 
-@_part
+@kernel_part
 def _make_block(model: KernelModel, dim: int) -> _Block:
     size = BLOCK + _PADDING
     lengths = max(model.maxn, 3)
@@ -355,8 +283,8 @@ def _make_block(model: KernelModel, dim: int) -> _Block:
     )
 
 
-@_part
-def _sum_page(model: KernelModel, block: _Block, text: Bytes, starts: Positions, ends: Positions) -> int:
+@kernel_part
+def _sum_page(model: KernelModel, block: _Block, text: Bytes, starts: Positions, ends: Positions) -> np.int64:
     """Adds up the rows of a page in `block.hidden`; returns their number.
 
     A block begins with two boundaries: the first one is the place before the first word. Words that do not fit begin a
@@ -370,18 +298,18 @@ def _sum_page(model: KernelModel, block: _Block, text: Bytes, starts: Positions,
     for paragraph in range(len(starts)):
         at, end = starts[paragraph], ends[paragraph]
         while at < end and not stopped:
-            if _is_separator(text[_U64(at)]):
+            if is_separator(text[_U64(at)]):
                 at += 1
                 continue
             start = at
-            while at < end and not _is_separator(text[_U64(at)]):
+            while at < end and not is_separator(text[_U64(at)]):
                 at += 1
             size = at - start
-            key = _word_key(text, start, at) if size <= model.longest else _U64(0)
-            if model.special[text[_U64(start)]] != _U8(0):
-                kind = _kind(model, key, text, start, size)
-                stopped = kind == _STOP
-                if kind != _WORD:
+            key = word_key(text, start, at) if size <= model.dictionary.longest else _U64(0)
+            if model.dictionary.special[text[_U64(start)]] != _U8(0):
+                kind = token_kind(model.dictionary, key, text, start, size)
+                stopped = kind == STOP
+                if kind != WORD:
                     continue
             if used + size >= BLOCK and used > 2:
                 block.codes[used : used + overlap] = _U32(0)
@@ -417,7 +345,7 @@ def hidden_vectors(
     ends: Positions,
     page_offsets: Positions,
     out_hidden: _Floats,
-    out_rows: npt.NDArray[np.int32],
+    out_rows: Positions,
 ) -> None:
     """Mean of the rows of every page, which has the paragraphs page_offsets[i] to page_offsets[i + 1].
 
@@ -430,13 +358,13 @@ def hidden_vectors(
         ends: int64[k], byte after its last one.
         page_offsets: int64[p + 1], ascending.
         out_hidden: float32[p, dim], receives the vectors.
-        out_rows: int32[p], receives the numbers of rows (no more than 2^31 - 1): 0 if the model knows nothing of a page.
+        out_rows: int64[p], receives the numbers of rows: 0 where the model knows nothing of a page.
     """
     block = _make_block(model, out_hidden.shape[1])
     for page in range(len(page_offsets) - 1):
         first, last = page_offsets[page], page_offsets[page + 1]
         rows = _sum_page(model, block, text, starts[first:last], ends[first:last])
-        out_rows[page] = min(rows, 2**31 - 1)
-        factor = _F32(1.0 / max(rows, 1))
+        out_rows[page] = rows
+        factor = _F32(1.0 / rows) if rows > 0 else _F32(0)
         for k in range(len(block.hidden)):
             out_hidden[page, k] = block.hidden[k] * factor

@@ -2,21 +2,25 @@
 
 import hashlib
 import importlib.util
+import itertools
 import os
 import pathlib
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from cc100.transforms import language_kernel
-from cc100.transforms.fasttext_model import FastTextModel, QuantisedMatrix, read_fasttext_model
+from cc100.transforms.fasttext_model import LABEL_PREFIX, FastTextModel, QuantisedMatrix, read_fasttext_model
+from cc100.transforms.hierarchical_softmax import huffman_tree, top_labels
+from cc100.transforms.intrinsics import frozen
+from cc100.transforms.language_kernel import hidden_vectors
+from cc100.transforms.language_tables import LONGEST_NGRAM, kernel_model
 
-LABEL_PREFIX = b"__label__"
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Positions: TypeAlias = npt.NDArray[np.int64]
+Answers: TypeAlias = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+
 MAX_EXPANDED_BYTES = 1 << 30  # larger quantised matrices stay with the fasttext module, which never expands them
-_ROW_ALIGNMENT = 64  # bytes; a row of 16 values is then one cache line
-_MAX_TABLE_LOAD = 0.46  # of the cuckoo table; insertion begins to fail at 0.5
-_MAX_KICKS = 500
 
 
 class LanguageModel:
@@ -29,17 +33,13 @@ class LanguageModel:
         name: Name of the model file, without its folder.
         sha256: SHA-256 of the file, in hexadecimal digits.
         labels: Labels without `__label__`, in the order of the model.
-        uses_kernel: Whether the model runs in the kernel.
     """
 
     def __init__(self, path: str, model: FastTextModel) -> None:
         self.name = os.path.basename(path)
         self.sha256 = _file_sha256(path)
-        self.labels = [entry.removeprefix(LABEL_PREFIX).decode("utf-8", "replace") for entry in _label_entries(model)]
-        self._kernel_model = kernel_model(model) if _is_known_to_kernel(model) else None
-        self._module_model = None if self._kernel_model else _load_with_module(path)
-        names = [entry.decode("utf-8", "replace") for entry in _label_entries(model)]
-        self._label_numbers = {name: number for number, name in enumerate(names)}
+        self.labels = [label.removeprefix(LABEL_PREFIX).decode("utf-8", "replace") for label in model.labels]
+        self._backend = _KernelBackend(model) if _is_known_to_kernel(model) else _ModuleBackend(path, model)
 
     @classmethod
     def load(cls, path: str) -> "LanguageModel":
@@ -50,25 +50,21 @@ class LanguageModel:
             ValueError: It is no supervised fastText model; says which file, what was found, and what to do.
         """
         model = read_fasttext_model(path)
-        if model.kind != "supervised" or model.words == len(model.entries):
+        if model.kind != "supervised" or not model.labels:
             raise ValueError(
-                f"{path} is a fastText {model.kind} model with {len(model.entries) - model.words} labels and cannot "
+                f"{path} is a fastText {model.kind} model with {len(model.labels)} labels and cannot "
                 "identify languages. Give a supervised one, such as lid.176.ftz from "
                 "https://fasttext.cc/docs/en/language-identification.html"
             )
         return cls(path, model)
 
-    @property
-    def uses_kernel(self) -> bool:
-        return self._kernel_model is not None
-
     def predict(
         self,
-        text: npt.NDArray[np.uint8],
-        starts: npt.NDArray[np.int64],
-        ends: npt.NDArray[np.int64],
-        page_offsets: npt.NDArray[np.int64],
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        text: Bytes,
+        starts: Positions,
+        ends: Positions,
+        page_offsets: Positions,
+    ) -> Answers:
         """Top label and score of pages.
 
         A page is the text of its paragraphs in order, joined by a space; line feeds count as spaces. The result of a
@@ -87,38 +83,17 @@ class LanguageModel:
         Raises:
             ValueError: Spans or offsets do not fit the text, or the model holds values that are no numbers.
         """
-        inputs = [
-            _read_only(array, dtype)
-            for array, dtype in ((text, np.uint8), (starts, np.int64), (ends, np.int64), (page_offsets, np.int64))
-        ]
+        inputs = (
+            frozen(text, np.uint8),
+            frozen(starts, np.int64),
+            frozen(ends, np.int64),
+            frozen(page_offsets, np.int64),
+        )
         _check_spans(*inputs)
-        pages = len(page_offsets) - 1
-        labels, scores = np.full(pages, -1, np.int32), np.zeros(pages, np.float32)
-        if self._kernel_model is not None:
-            language_kernel.predict_pages(self._kernel_model, *inputs, labels, scores)
-        else:
-            self._predict_with_module(*inputs, labels, scores)
+        labels, scores = self._backend.predict(*inputs)
         if np.isnan(scores).any():
             raise ValueError(f"model {self.name} holds values that are no numbers: replace the file by an intact one")
         return labels, scores
-
-    def _predict_with_module(
-        self,
-        text: npt.NDArray[np.uint8],
-        starts: npt.NDArray[np.int64],
-        ends: npt.NDArray[np.int64],
-        page_offsets: npt.NDArray[np.int64],
-        labels: npt.NDArray[np.int32],
-        scores: npt.NDArray[np.float32],
-    ) -> None:
-        buffer = memoryview(text)
-        paragraphs = [buffer[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        for page, (first, last) in enumerate(zip(page_offsets[:-1].tolist(), page_offsets[1:].tolist(), strict=True)):
-            line = b" ".join(paragraphs[first:last]).replace(b"\n", b" ") + b"\n"
-            answer = self._module_model.predict(line, 1, 0.0, "replace")
-            if answer:
-                scores[page], label = answer[0]
-                labels[page] = self._label_numbers[label]
 
 
 def default_model_path() -> str:
@@ -138,7 +113,45 @@ def default_model_path() -> str:
     )
 
 
-# --- Helpers --------------------------------------------------------------------------------------------------------
+class _KernelBackend:
+    """Runs models with hierarchical softmax and without word n-grams."""
+
+    def __init__(self, model: FastTextModel) -> None:
+        output = model.output.expand() if isinstance(model.output, QuantisedMatrix) else model.output
+        self._tables = kernel_model(model)
+        self._tree = [frozen(nodes, np.int32) for nodes in huffman_tree(model.counts[model.words :].tolist())]
+        self._output = frozen(output, np.float32)
+
+    def predict(self, text: Bytes, starts: Positions, ends: Positions, page_offsets: Positions) -> Answers:
+        """As `LanguageModel.predict`, of inputs that were checked."""
+        pages = len(page_offsets) - 1
+        hidden, rows = np.zeros((pages, self._output.shape[1]), np.float32), np.zeros(pages, np.int64)
+        labels, scores = np.zeros(pages, np.int32), np.zeros(pages, np.float32)
+        hidden_vectors(self._tables, text, starts, ends, page_offsets, hidden, rows)
+        top_labels(hidden, rows, *self._tree, self._output, labels, scores)
+        return labels, scores
+
+
+class _ModuleBackend:
+    """Hands pages as strings to the fasttext module."""
+
+    def __init__(self, path: str, model: FastTextModel) -> None:
+        import fasttext  # only where it is needed: loading the library takes time
+
+        self._model: Any = fasttext.load_model(path).f
+        self._numbers = {label.decode("utf-8", "replace"): number for number, label in enumerate(model.labels)}
+
+    def predict(self, text: Bytes, starts: Positions, ends: Positions, page_offsets: Positions) -> Answers:
+        """As `LanguageModel.predict`, of inputs that were checked."""
+        buffer = text.tobytes()
+        paragraphs = [buffer[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        labels, scores = np.full(len(page_offsets) - 1, -1, np.int32), np.zeros(len(page_offsets) - 1, np.float32)
+        for page, (first, last) in enumerate(itertools.pairwise(page_offsets.tolist())):
+            line = b" ".join(paragraphs[first:last]).replace(b"\n", b" ") + b"\n"
+            answer = self._model.predict(line, 1, 0.0, "replace")
+            if answer:
+                scores[page], labels[page] = answer[0][0], self._numbers[answer[0][1]]
+        return labels, scores
 
 
 def _is_known_to_kernel(model: FastTextModel) -> bool:
@@ -146,20 +159,10 @@ def _is_known_to_kernel(model: FastTextModel) -> bool:
     return (
         model.loss == "hs"
         and model.word_ngrams <= 1
-        and model.maxn <= language_kernel.LONGEST_NGRAM
+        and model.maxn <= LONGEST_NGRAM
         and expanded <= MAX_EXPANDED_BYTES
         and 0 <= int(model.counts.min()) <= int(model.counts.sum()) < 10**15  # fastText's "infinite" count
     )
-
-
-def _load_with_module(path: str) -> Any:
-    import fasttext  # only where it is needed: loading the library takes time
-
-    return fasttext.load_model(path).f
-
-
-def _label_entries(model: FastTextModel) -> list[bytes]:
-    return model.entries[model.words :]
 
 
 def _file_sha256(path: str) -> str:
@@ -170,16 +173,11 @@ def _file_sha256(path: str) -> str:
         return digest.hexdigest()
 
 
-def _check_spans(
-    text: npt.NDArray[np.uint8],
-    starts: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    page_offsets: npt.NDArray[np.int64],
-) -> None:
+def _check_spans(text: Bytes, starts: Positions, ends: Positions, page_offsets: Positions) -> None:
     """Refuses what would make the kernel read outside its inputs."""
     if len(starts) != len(ends):
         raise ValueError(f"{len(starts)} starts of paragraphs, but {len(ends)} ends")
-    if len(starts) and not (0 <= starts.min() and (starts <= ends).all() and ends.max() <= len(text)):
+    if len(starts) and not (starts.min() >= 0 and (starts <= ends).all() and ends.max() <= len(text)):
         raise ValueError(f"paragraphs reach outside the text of {len(text)} bytes, or end before they start")
     if (
         len(page_offsets) == 0
