@@ -77,7 +77,7 @@ def test_a_killed_worker_ends_the_job(server):
         os.kill(os.getpid(), signal.SIGKILL)
 
     pipeline, _ = run(server, die)
-    with pytest.raises(Exception, match="signal 9|closed|abort"):
+    with pytest.raises(Exception, match=r"signal 9|closed|abort"):
         pipeline.run().wait_until_finish()
 
 
