@@ -22,6 +22,7 @@ import pathlib
 import platform
 import statistics
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -177,15 +178,13 @@ def measure(paragraphs: Paragraphs, near: NearSettings, seeds: list[int], pairs:
     """Figures of one number of bands and rows over all seeds."""
     results = [find_near_duplicates(paragraphs, dataclasses.replace(near, seed=seed)) for seed in seeds]
     figures = [recall_by_language(paragraphs, result.removed, *pairs) for result in results]
-    worst = [lowest for _, _, lowest in figures]
     least = {step: min(result.cpu_s[step] for result in results) for step in results[0].cpu_s}
     return {
         "bands": near.bands,
         "rows": near.rows,
         "chance_at_threshold": round(chance(near.bands, near.rows, near.threshold), 4),
         "recall": _spread([recall for _, recall, _ in figures]),
-        "lowest_language_recall": _spread([recall for _, recall in worst]),
-        "lowest_languages": sorted({name for name, _ in worst}),
+        "lowest_language_recall": _spread([recall for _, _, (_, recall) in figures]),
         "removed": _spread([totals["removed"] for totals, _, _ in figures]),
         "missed": _spread([totals["missed"] for totals, _, _ in figures]),
         "capped": max(result.capped for result in results),
@@ -312,7 +311,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "default": [default.bands, default.rows],
         "default_over_seeds": {"seeds": options.default_seeds, **measure(paragraphs, default, more, (low, high))},
         "cpu": cpu_model(),
-        "python": platform.python_version(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "numba")}},
         "choices": choices,
     }
 

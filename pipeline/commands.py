@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.status import print_status
 from cc100.shards.errors import Cc100Error, ConfigurationError
-from cc100.transforms.storage import Storage, is_local, local_path, use_beam_flags
+from cc100.transforms.storage import Storage, absolute, use_beam_flags
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 TRACE = "run/log/error.txt"
@@ -70,7 +71,7 @@ def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> in
 
 def open_storage(folder: str) -> Storage:
     """The output folder, with an absolute path where it is local."""
-    return Storage(str(local_path(folder).absolute()) if is_local(folder) else folder)
+    return Storage(absolute(folder))
 
 
 def end_on_interrupt(folder: str, progress: StepProgress) -> None:
@@ -95,6 +96,8 @@ def end_on_interrupt(folder: str, progress: StepProgress) -> None:
 
 def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
     """Run a command; its exit code."""
+    # Beam's service threads complain about connections that a dead worker closed; the job's own error says what happened.
+    threading.excepthook = lambda arguments: None
     try:
         check_beam_flags(beam_flags)
         use_beam_flags(beam_flags)

@@ -20,10 +20,9 @@ import threading
 from collections.abc import Mapping
 from typing import ClassVar
 
-from apache_beam.runners.worker import sdk_worker_main
-
 # Everything that workers need is imported before the first fork, not after each.
 _PRELOADED = "cc100.pipeline.corpus"
+_WORKER = "apache_beam.runners.worker.sdk_worker_main"
 _PR_SET_PDEATHSIG = 1
 _REAP_S = 0.1
 
@@ -124,7 +123,7 @@ def _fork_worker(connection: socket.socket, environment: dict[str, str]) -> int:
         connection.close()
         _die_with_parent()
         os.environ.update(environment)
-        sdk_worker_main.main(None)
+        importlib.import_module(_WORKER).main(None)
         code = 0
     finally:
         os._exit(code)
@@ -143,6 +142,7 @@ def main(descriptor: int) -> None:
     _die_with_parent()
     logging.disable(logging.CRITICAL)  # errors reach the main process with the job's result
     importlib.import_module(_PRELOADED)
+    importlib.import_module(_WORKER)
     _serve(socket.socket(fileno=descriptor))
 
 

@@ -3,13 +3,12 @@
 import gzip
 import posixpath
 import re
-import urllib.parse
 from collections.abc import Iterable
 
 from cc100.shards.errors import ConfigurationError, InputError
 from cc100.transforms.job import InputFile
 from cc100.transforms.settings import CorpusSettings
-from cc100.transforms.storage import is_local, join, list_folder, local_path, match, open_stream, size_of
+from cc100.transforms.storage import absolute, is_local, join, list_folder, local_path, match, open_stream, size_of
 
 _CRAWL_FILE = re.compile(r"\.(wet|warc)(\.gz|\.zst)?$", re.IGNORECASE)
 _PATHS_FILE = re.compile(r"\.paths(\.gz)?$", re.IGNORECASE)
@@ -48,9 +47,7 @@ def _absolute(argument: str) -> str:
         raise InputError(
             f"--input {argument}: reading over http(s) is not built yet. Download the file, or use s3:// or gs://"
         )
-    if argument.startswith("file://"):
-        argument = urllib.parse.unquote(argument[len("file://") :])
-    return str(local_path(argument).absolute()) if is_local(argument) else argument.rstrip("/")
+    return absolute(argument)
 
 
 def _resolve(uri: str, base: str | None) -> dict[str, int]:

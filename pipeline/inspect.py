@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.markup import escape
 
+from cc100.pipeline.inputs import crawl_of
 from cc100.shards import layout, parquet
 from cc100.shards.errors import InputError
 from cc100.shards.records import ORDINAL_BITS, PARAGRAPH_FATES
@@ -171,14 +172,16 @@ class _Corpus:
                 fates.append("near_duplicate" if paragraph_id in removed else "exact_duplicate")
         return fates
 
-    def copy_that_stayed(self, text: str) -> int | None:
-        """Smallest id with the same normalised form on a kept page; None in mode drop-all."""
-        if self.manifest["configuration"]["exact"]["mode"] == "drop-all":
+    def copy_that_stayed(self, text: str, file_index: int) -> int | None:
+        """Smallest id with the same normalised form on a kept page of the file's scope; None in mode drop-all."""
+        exact = self.manifest["configuration"]["exact"]
+        if exact["mode"] == "drop-all":
             return None
+        crawls = [crawl_of(entry["uri"]) if exact["scope"] == "per-crawl" else "" for entry in self.manifest["inputs"]]
         wanted = _digests([text])[0]
         for index in range(self.files):
             table = self.table(layout.documents(index))
-            if not table.num_rows:
+            if not table.num_rows or crawls[index] != crawls[file_index]:
                 continue
             status = pc.equal(self.table(layout.languages(index))["status"], "kept").to_numpy()
             chunk = table["paragraphs"].combine_chunks()
@@ -219,7 +222,7 @@ def _print_page(corpus: _Corpus, page: Page, console: Console, only: int | None)
 
 def _print_reason(corpus: _Corpus, page: Page, paragraph_id: int, text: str, fate: str, console: Console) -> None:
     if fate == "exact_duplicate":
-        keeper = corpus.copy_that_stayed(text)
+        keeper = corpus.copy_that_stayed(text, page.file_index)
         if keeper is None:
             console.print("      its form occurs more than once in the input, and exact.mode is drop-all")
         else:

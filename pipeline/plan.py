@@ -33,8 +33,13 @@ def text_estimate(inputs: tuple[InputFile, ...]) -> float:
     return sum(_TEXT_PER_STORED_BYTE[entry.uri.lower().endswith((".gz", ".zst"))] * entry.bytes for entry in inputs)
 
 
-def make_plan(inputs: tuple[InputFile, ...], settings: CorpusSettings) -> Plan:
+def make_plan(inputs: tuple[InputFile, ...], settings: CorpusSettings, is_local: bool = True) -> Plan:
     """Cut the work.
+
+    Args:
+        inputs: the input files.
+        settings: settings of the runner and of near duplicates.
+        is_local: one process holds a whole shuffle; elsewhere it is spread over workers, and one pass does.
 
     Raises:
         ConfigurationError: the union-find over the candidates would not fit into memory.
@@ -48,7 +53,10 @@ def make_plan(inputs: tuple[InputFile, ...], settings: CorpusSettings) -> Plan:
         "component": text / 1e6 * _CANDIDATES_PER_MB * (_CANDIDATE_BYTES + 8 * near.bands),
     }
     _check_join(text, len(inputs), settings)
-    passes = {name: runner.passes or _ceil(payload / budget, DIGEST_RANGES) for name, payload in payloads.items()}
+    passes = {
+        name: runner.passes or (_ceil(payload / budget, DIGEST_RANGES) if is_local else 1)
+        for name, payload in payloads.items()
+    }
     largest = max(payload / passes[name] for name, payload in payloads.items())
     return Plan(
         block_files=runner.block_files or min(_MOST_BLOCK_FILES, _ceil(len(inputs) / _BLOCKS, _MOST_BLOCK_FILES)),

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from apache_beam.options.pipeline_options import PipelineOptions
+
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
 from cc100.pipeline.corpus import Runner, run_corpus
@@ -37,6 +39,11 @@ class Request:
     settings: CorpusSettings
     workers: int
     beam_flags: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """True unless Beam's flags name another runner than the local one."""
+        return PipelineOptions(list(self.beam_flags)).get_all_options()["runner"] in (None, "DirectRunner")
 
 
 def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str, Any]:
@@ -72,7 +79,8 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
 
 def _worth_processes(request: Request) -> bool:
     return (
-        request.workers > 1
+        request.is_local
+        and request.workers > 1
         and sum(entry.bytes for entry in request.inputs) >= request.settings.runner.worker_processes_from
     )
 
@@ -92,7 +100,7 @@ def find_model(settings: CorpusSettings) -> Model:
             f"language.model {path} cannot be used: {reason}. Name a fastText model file, or leave the setting out"
         ) from error
     selected_labels(loaded.labels, settings.language.languages)
-    return Model(path=path, name=loaded.name, sha256=loaded.sha256)
+    return Model(path=settings.language.model or "", name=loaded.name, sha256=loaded.sha256)
 
 
 def identity(request: Request, model: Model) -> dict[str, Any]:
@@ -128,6 +136,12 @@ def finished_manifest(storage: Storage, wanted: dict[str, Any]) -> dict[str, Any
     present = folder_files(storage, files)
     if all(present.get(path) == size for path, size in files.items()):
         return dict(manifest)
+    if storage.size(layout.RUN_STATE) is None:
+        missing = next(path for path, size in files.items() if present.get(path) != size)
+        raise StorageError(
+            f"{storage.root} is not whole any more: {missing} is missing or has another size, and without run/ it cannot be "
+            "made again. Restore it, or build the corpus anew in another --output"
+        )
     storage.delete([layout.MANIFEST])
     return None
 
@@ -177,7 +191,9 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         raise ConfigurationError(
             f"{storage.root} holds {strangers[0]}/ but no {layout.RUN_STATE}: it is no folder of a run. Choose another --output"
         )
-    job = Job(storage, request.settings, request.inputs, make_plan(request.inputs, request.settings), model)
+    job = Job(
+        storage, request.settings, request.inputs, make_plan(request.inputs, request.settings, request.is_local), model
+    )
     storage.write(layout.RUN_STATE, to_json(job.to_json()))
     return job
 
@@ -219,7 +235,7 @@ def _recorded(storage: Storage, request: Request) -> Iterator[dict[str, Any]]:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "workers": request.workers,
-        "beam_flags": list(request.beam_flags),
+        "beam_flags": [flag.partition("=")[0] for flag in request.beam_flags],  # values may be secrets
     }
     ending = "killed"
     try:

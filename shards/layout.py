@@ -1,4 +1,4 @@
-"""Names of all files of an output folder, relative to it (DESIGN of formats: docs/formats.md)."""
+"""Names of all files of an output folder, relative to it (docs/formats.md says what they hold)."""
 
 import re
 import urllib.parse

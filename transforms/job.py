@@ -48,7 +48,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The language model: path on this machine, name and fingerprint in the manifest."""
+    """The language model: path as configured (empty: the default of the machine that reads it), name and fingerprint."""
 
     path: str
     name: str

@@ -22,7 +22,7 @@ from cc100.shards.records import (
 from cc100.transforms.documents import read_documents
 from cc100.transforms.exact import NO_FORM
 from cc100.transforms.job import DoUnits, Job, JobReference, Model, Outcome
-from cc100.transforms.language_model import LanguageModel
+from cc100.transforms.language_model import LanguageModel, default_model_path
 from cc100.transforms.mark import open_digests, read_marks
 
 STEP = "language"
@@ -56,6 +56,7 @@ def load_model(model: Model) -> LanguageModel:
 
 @lru_cache(maxsize=1)
 def _load_model(path: str, sha256: str) -> LanguageModel:
+    path = path or default_model_path()
     loaded = LanguageModel.load(path)
     if loaded.sha256 != sha256:
         raise ConfigurationError(

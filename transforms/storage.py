@@ -17,6 +17,7 @@ import secrets
 import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
@@ -52,6 +53,13 @@ def is_local(uri: str) -> bool:
     if scheme == "s3":
         share_clients()
     return scheme is None
+
+
+def absolute(uri: str) -> str:
+    """A URI with an absolute path where it is local (file:// too); symbolic links keep their names."""
+    if uri.startswith("file://"):
+        uri = urllib.parse.unquote(uri[len("file://") :])
+    return str(local_path(uri).absolute()) if is_local(uri) else uri.rstrip("/")
 
 
 def local_path(uri: str) -> pathlib.Path:
