@@ -7,9 +7,9 @@ is the main process's affair, and end when it ends, however it ends: the server 
 
 import contextlib
 import ctypes
+import dataclasses
 import importlib
 import json
-import logging
 import os
 import selectors
 import signal
@@ -20,9 +20,19 @@ import threading
 from collections.abc import Mapping
 from typing import ClassVar
 
+from cc100.transforms.job import Model
+from cc100.transforms.preload import preload
+
 # Everything that workers need is imported before the first fork, not after each.
 _PRELOADED = "cc100.pipeline.corpus"
 _WORKER = "apache_beam.runners.worker.sdk_worker_main"
+# Errors reach the main process with the job's result; Beam would also log them, and does so already while it is imported.
+_PROGRAM = """
+import logging, sys
+logging.disable(logging.CRITICAL)
+from cc100.pipeline.fork_server import main
+main(int(sys.argv[1]), *sys.argv[2:])
+"""
 _PR_SET_PDEATHSIG = 1
 _REAP_S = 0.1
 
@@ -30,19 +40,23 @@ _REAP_S = 0.1
 class ForkServer:
     """The main process's end: starts workers and waits for them.
 
+    Args:
+        model: the language model that workers will need; None: nothing is loaded beforehand.
+
     Attributes:
         running: servers that were not closed.
     """
 
     running: ClassVar[list["ForkServer"]] = []
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model | None = None) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", __spec__.name, str(theirs.fileno())]
+        command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), *(dataclasses.astuple(model) if model else ())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self._socket = ours
         self._lock = threading.Lock()
+        self._is_gone = False
         self._ended: dict[int, threading.Event] = {}
         self._codes: dict[int, int] = {}
         threading.Thread(target=self._listen, daemon=True).start()
@@ -51,6 +65,8 @@ class ForkServer:
     def start(self, environment: Mapping[str, str]) -> int:
         """Start a worker with these variables added to the environment; its number."""
         with self._lock:
+            if self._is_gone:
+                raise RuntimeError("the server that forks workers has ended")
             number = len(self._ended)
             self._ended[number] = threading.Event()
             self._socket.sendall(json.dumps([number, dict(environment)]).encode() + b"\n")
@@ -79,9 +95,11 @@ class ForkServer:
                 number, code = json.loads(line)
                 self._codes[number] = code
                 self._ended[number].set()
-        for number, event in self._ended.items():  # the server is gone, and its workers with it
-            self._codes.setdefault(number, -signal.SIGKILL)
-            event.set()
+        with self._lock:
+            self._is_gone = True
+            for number, event in self._ended.items():  # its workers have ended with it
+                self._codes.setdefault(number, -signal.SIGKILL)
+                event.set()
 
 
 def _serve(connection: socket.socket) -> None:
@@ -136,15 +154,13 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def main(descriptor: int) -> None:
-    """Be the server, on an inherited socket."""
+def main(descriptor: int, *model: str) -> None:
+    """Be the server, on an inherited socket; the fields of the model follow."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    logging.disable(logging.CRITICAL)  # errors reach the main process with the job's result
     importlib.import_module(_PRELOADED)
     importlib.import_module(_WORKER)
+    if model:
+        with contextlib.suppress(Exception):  # workers will meet the same error, and report it
+            preload(Model(*model))
     _serve(socket.socket(fileno=descriptor))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -56,7 +56,7 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
     check_count(request.inputs)
     model = find_model(request.settings)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(contextlib.closing(ForkServer())) if _worth_processes(request) else None
+        server = stack.enter_context(contextlib.closing(ForkServer(model))) if _worth_processes(request) else None
         stack.enter_context(storage.lock())
         wanted = identity(request, model)
         manifest = finished_manifest(storage, wanted)

@@ -138,7 +138,9 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(finished, tmp_path, workers):
 def test_a_full_disk_is_named_and_the_run_continues(finished, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("no small file system can be mounted here")
     try:

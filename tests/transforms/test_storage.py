@@ -130,7 +130,9 @@ def test_a_full_disk_is_named(tmp_path):
         pytest.skip("no /dev/full here")
     with open("/dev/full", "wb", buffering=0) as full:
         stream = module.HashingStream(full, "out/a.parquet")
-        with pytest.raises(StorageError, match=r"cannot write out/a\.parquet: No space left on device.*Free some space"):
+        with pytest.raises(
+            StorageError, match=r"cannot write out/a\.parquet: No space left on device.*Free some space"
+        ):
             stream.write(b"x" * 100_000)
 
 
