@@ -106,7 +106,7 @@ def configuration(settings: CorpusSettings) -> dict[str, Any]:
     """The settings that can change the result, as they stand in the manifest: no runner settings, no paths."""
     content: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
-        if field.name != "runner":
+        if field.name not in ("runner", "tokenizer"):
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
     content["language"]["languages"] = list(settings.language.languages)
@@ -137,8 +137,8 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `runner.*` and the path of the model is part of the `configuration` in `manifest.json`, by which a run",
-        "recognises its output folder. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "Everything but `runner.*`, `tokenizer.*` and the path of the model is part of the `configuration` in `manifest.json`, by which",
+        "a run recognises its output folder. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

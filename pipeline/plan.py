@@ -5,8 +5,9 @@ a little time, too few cost memory. Nothing here changes a byte of the result.
 """
 
 from cc100.shards.errors import ConfigurationError
+from cc100.shards.settings import MIB
 from cc100.transforms.job import DIGEST_RANGES, InputFile, Plan
-from cc100.transforms.settings import MIB, CorpusSettings
+from cc100.transforms.settings import CorpusSettings
 
 _RUNNER_COPIES = 4
 """FnApiRunner holds about four times what one shuffle carries."""

@@ -17,7 +17,6 @@ import pyarrow as pa
 from cc100.shards import layout
 from cc100.shards.errors import DamagedFileError, StorageError
 from cc100.shards.manifest import to_json
-from cc100.transforms import settings as sections
 from cc100.transforms.settings import CorpusSettings
 from cc100.transforms.storage import Storage, StoredFile
 
@@ -133,8 +132,7 @@ def load_job(storage: Storage) -> Job:
 
 
 def _section(kind: Any, values: dict[str, Any]) -> Any:
-    section = getattr(sections, kind) if isinstance(kind, str) else kind
-    return section(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,23 +5,9 @@ manifest; all others are part of the `configuration` by which an output folder i
 """
 
 import dataclasses
-from typing import Any
 
-from cc100.shards.errors import ConfigurationError
-
-MIB = 1 << 20
-
-
-def setting(default: Any, unit: str, doc: str, reason: str) -> Any:
-    """A field with what its documentation says."""
-    metadata = {"unit": unit, "doc": doc, "reason": reason}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def require(holds: bool, name: str, value: Any, allowed: str) -> None:
-    """Refuse a value of a setting, naming what is allowed."""
-    if not holds:
-        raise ConfigurationError(f"{name} = {value!r} is not allowed: it must be {allowed}")
+from cc100.shards.settings import MIB, require, setting
+from cc100.tokenizer.settings import TokenizerSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +244,7 @@ class RunnerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusSettings:
-    """All sections of the corpus job."""
+    """All sections; the corpus job reads all but `tokenizer`."""
 
     input: InputSettings = dataclasses.field(default_factory=InputSettings)
     documents: DocumentsSettings = dataclasses.field(default_factory=DocumentsSettings)
@@ -267,3 +253,4 @@ class CorpusSettings:
     near: NearSettings = dataclasses.field(default_factory=NearSettings)
     output: OutputSettings = dataclasses.field(default_factory=OutputSettings)
     runner: RunnerSettings = dataclasses.field(default_factory=RunnerSettings)
+    tokenizer: TokenizerSettings = dataclasses.field(default_factory=TokenizerSettings)

@@ -2,8 +2,9 @@ import pytest
 
 from cc100.pipeline.plan import make_plan
 from cc100.shards.errors import ConfigurationError
+from cc100.shards.settings import MIB
 from cc100.transforms.job import InputFile
-from cc100.transforms.settings import MIB, CorpusSettings, NearSettings, RunnerSettings
+from cc100.transforms.settings import CorpusSettings, NearSettings, RunnerSettings
 
 
 def inputs(count, size):
