@@ -145,7 +145,7 @@ class _Reader:
         quantised_output = self._flag("the kind of the output matrix") and quantised
         output = self._matrix(quantised_output, dim, "the output matrix")
         if kept is not None and not quantised:
-            self._fail("it was pruned by a fastText older than version 0.1.0, which wrote such models incorrectly")
+            self._fail("it is pruned but not quantised, an early form that fastText itself refuses")
         used = bucket if maxn > 0 else 0
         needed = words + (used if kept is None else int(kept[:, 1].max(initial=-1)) + 1)
         if kept is not None and len(kept) and kept.min() < 0:
@@ -230,8 +230,8 @@ class _Reader:
         return np.require(data.view(stored), dtype, "A")  # copied only where it is not aligned
 
     def _take(self, size: int, what: str) -> npt.NDArray[np.uint8]:
-        if self._at + size > len(self._data):
-            self._fail(f"it has {len(self._data):,} bytes and ends within {what}, which needs {self._at + size:,}")
+        if size < 0 or self._at + size > len(self._data):
+            self._fail(f"it has {len(self._data):,} bytes and ends within {what}, which reaches to {self._at + size:,}")
         self._at += size
         return self._data[self._at - size : self._at]
 

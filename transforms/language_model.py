@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from cc100.transforms.fasttext_dictionary import Bytes, Positions
 from cc100.transforms.fasttext_model import LABEL_PREFIX, FastTextModel, QuantisedMatrix, read_fasttext_model
 from cc100.transforms.hierarchical_softmax import huffman_tree, top_labels
 from cc100.transforms.intrinsics import frozen
 from cc100.transforms.language_kernel import hidden_vectors
 from cc100.transforms.language_tables import LONGEST_NGRAM, kernel_model
 
-Bytes: TypeAlias = npt.NDArray[np.uint8]
-Positions: TypeAlias = npt.NDArray[np.int64]
 Answers: TypeAlias = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 MAX_EXPANDED_BYTES = 1 << 30  # larger quantised matrices stay with the fasttext module, which never expands them
+MAX_BUCKETS = 1 << 27  # the kernel has a bit and a half for each
 
 
 class LanguageModel:
@@ -58,13 +58,7 @@ class LanguageModel:
             )
         return cls(path, model)
 
-    def predict(
-        self,
-        text: Bytes,
-        starts: Positions,
-        ends: Positions,
-        page_offsets: Positions,
-    ) -> Answers:
+    def predict(self, text: Bytes, starts: Positions, ends: Positions, page_offsets: Positions) -> Answers:
         """Top label and score of pages.
 
         A page is the text of its paragraphs in order, joined by a space; line feeds count as spaces. The result of a
@@ -160,6 +154,7 @@ def _is_known_to_kernel(model: FastTextModel) -> bool:
         model.loss == "hs"
         and model.word_ngrams <= 1
         and model.maxn <= LONGEST_NGRAM
+        and model.bucket <= MAX_BUCKETS
         and expanded <= MAX_EXPANDED_BYTES
         and 0 <= int(model.counts.min()) <= int(model.counts.sum()) < 10**15  # fastText's "infinite" count
     )

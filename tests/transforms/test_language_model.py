@@ -1,141 +1,29 @@
 """Language identification, against a plain-Python twin and against the fasttext module."""
 
 import concurrent.futures
-import dataclasses
 import functools
 import gzip
 import hashlib
 import itertools
 import math
 import pathlib
-import struct
-import tempfile
 from collections.abc import Iterator
 
 import fasttext
 import numpy as np
 import pytest
+from fasttext_files import FALLBACK, NATIVE, WORDS, Spec, path_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cc100.transforms import language_model
-from cc100.transforms.fasttext_dictionary import make_dictionary
-from cc100.transforms.fasttext_model import FastTextModel, QuantisedMatrix, read_fasttext_model
+from cc100.transforms.fasttext_model import QuantisedMatrix, read_fasttext_model
 from cc100.transforms.hierarchical_softmax import huffman_tree
 from cc100.transforms.language_kernel import BLOCK
 from cc100.transforms.language_model import LanguageModel, default_model_path
 
 F32 = np.float32
 ONE_BIT = 2.0**-23  # of a float32 below 2
-
-# --- Model files ----------------------------------------------------------------------------------------------------
-
-WORDS = {
-    "</s>": 90, "de": 80, "the": 70, "longerword": 60, "и": 50, "日本": 40, "naïveté": 30, "a": 20, "<": 10, "x" * 40: 9,
-    "12345678": 8, "123456789": 7, "__labelled": 6, "пространство": 5,
-}  # fmt: skip
-LABELS = {"en": 900, "fr": 500, "ru": 300, "ja": 200, "x-odd": 40, "uk": 40, "be": 3}
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """What a made model file says; weights follow from a fixed seed."""
-
-    words: tuple[tuple[str, int], ...] = tuple(WORDS.items())
-    labels: tuple[tuple[str, int], ...] = tuple(LABELS.items())
-    dim: int = 5
-    minn: int = 2
-    maxn: int = 4
-    bucket: int = 1000
-    loss: int = 1  # hierarchical softmax
-    kind: int = 3  # supervised
-    word_ngrams: int = 1
-    version: int = 12
-    kept: int | None = None  # buckets left by pruning
-    quantised: bool = False
-    norms: bool = False
-    quantised_output: bool = False
-    scale: float = 1.0
-    prefix: str = "__label__"
-
-    def write(self, path: pathlib.Path) -> None:
-        random = np.random.default_rng(20)
-        arguments = (self.dim, 5, 5, 1, 5, self.word_ngrams, self.loss, self.kind, self.bucket, self.minn, self.maxn)
-        data = [struct.pack("<2i12id", 793712314, self.version, *arguments, 100, 1e-4)]
-        pruned = -1 if self.kept is None else self.kept
-        data.append(
-            struct.pack("<iiiqq", len(self.words + self.labels), len(self.words), len(self.labels), 10_000, pruned)
-        )
-        names = [*self.words, *((self.prefix + label, count) for label, count in self.labels)]
-        for number, (name, count) in enumerate(names):
-            data.append(name.encode() + b"\0" + struct.pack("<q?", count, number >= len(self.words)))
-        if self.kept is not None:
-            buckets = random.permutation(self.bucket)[: self.kept]
-            data.append(np.stack([buckets, random.permutation(self.kept)], 1).astype("<i4").tobytes())
-        rows = len(self.words) + (self.bucket if self.kept is None else self.kept)
-        data.append(self._matrix(random, rows, self.quantised))
-        data.append(self._matrix(random, len(self.labels), self.quantised and self.quantised_output))
-        path.write_bytes(b"".join(data))
-
-    def _matrix(self, random: np.random.Generator, rows: int, quantised: bool) -> bytes:
-        def values(count: int) -> bytes:
-            return (random.normal(size=count) * self.scale).astype("<f4").tobytes()
-
-        if not quantised:
-            return struct.pack("<?qq", False, rows, self.dim) + values(rows * self.dim)
-        parts, last = -(-self.dim // 2), self.dim % 2 or 2
-        codes = random.integers(0, 256, rows * parts, np.uint8).tobytes()
-        data = struct.pack("<??qqi", True, self.norms, rows, self.dim, len(codes)) + codes
-        data += struct.pack("<4i", self.dim, parts, 2, last) + values(256 * self.dim)
-        if self.norms:
-            data += random.integers(0, 256, rows, np.uint8).tobytes() + struct.pack("<4i", 1, 1, 1, 1) + values(256)
-        return data
-
-
-NATIVE = {
-    "dense": Spec(),
-    "no_end_of_line": Spec(words=tuple(WORDS.items())[1:], bucket=300),
-    "one_to_two": Spec(minn=1, maxn=2, dim=1, bucket=7),
-    "three_to_six": Spec(minn=3, maxn=6, dim=16, bucket=5000),
-    "zero_to_one": Spec(minn=0, maxn=1, dim=9),
-    "words_only": Spec(minn=0, maxn=0, bucket=0),
-    "old_version": Spec(version=11, minn=0, maxn=0, bucket=0),
-    "impossible_ngrams": Spec(minn=5, maxn=3),
-    "pruned": Spec(quantised=True, kept=400),
-    "pruned_to_words": Spec(quantised=True, kept=0),
-    "pruned_norms": Spec(quantised=True, kept=700, norms=True, dim=6),
-    "quantised": Spec(quantised=True, quantised_output=True, norms=True),
-    "power_of_two": Spec(bucket=1024),
-    "one_bucket": Spec(bucket=1),
-    "equal_labels": Spec(scale=0.0),
-    "confident": Spec(scale=40.0),
-    "one_label": Spec(labels=(("en", 1),)),
-    "two_labels": Spec(labels=(("en", 7), ("fr", 7))),
-    "other_prefix": Spec(prefix="__class__"),
-}
-FALLBACK = {
-    "softmax": Spec(loss=3),
-    "one_vs_all": Spec(loss=4),
-    "word_ngrams": Spec(word_ngrams=2),
-    "quantised_softmax": Spec(loss=3, quantised=True, kept=400),
-    "long_ngrams": Spec(maxn=40),
-}
-
-
-@functools.cache
-def folder() -> pathlib.Path:
-    holder = tempfile.TemporaryDirectory()
-    folder.holder = holder  # type: ignore[attr-defined]  # removed when the process ends
-    return pathlib.Path(holder.name)
-
-
-@functools.cache
-def path_of(name: str) -> str:
-    if name == "lid.176":
-        return default_model_path()
-    path = folder() / f"{name}.bin"
-    (NATIVE | FALLBACK)[name].write(path)
-    return str(path)
 
 
 @functools.cache
@@ -456,102 +344,6 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: pathlib.Path) -> None:
     Spec(scale=math.nan).write(path)
     with pytest.raises(ValueError, match=r"nan\.bin holds values that are no numbers"):
         LanguageModel.load(str(path)).predict(*columns(FIXED_PAGES))
-
-
-def test_dictionary_of_many_words() -> None:
-    """Every entry lies in one of its two places, also where the table has to grow."""
-    entries = [f"{number:x}".encode() * (1 + number % 5) for number in range(20_000)] + [b"__label__en"]
-    dictionary = make_dictionary(entries, 20_000)
-    mask, keys = np.uint64(len(dictionary.slots) - 1), dictionary.keys[:-1]
-    places = np.stack([dictionary.slots[keys & mask], dictionary.slots[keys >> np.uint64(32) & mask]])
-    first = {entry: number for number, entry in reversed(list(enumerate(entries)))}
-    assert (places == [first[entry] for entry in entries]).any(axis=0).all()
-
-
-def is_mapped(array: np.ndarray | None) -> bool:
-    return array is not None and (isinstance(array, np.memmap) or is_mapped(array.base))
-
-
-def test_matrices_of_dense_models_stay_in_the_file(tmp_path: pathlib.Path) -> None:
-    aligned = []
-    for shift in range(4):
-        path = tmp_path / f"{shift}.bin"
-        Spec(words=(("w" * (shift + 1), 1),)).write(path)
-        model: FastTextModel = read_fasttext_model(str(path))
-        aligned.append(is_mapped(model.input))
-        assert model.input.shape == (1 + 1000, 5)
-    assert sum(aligned) == 1  # the others start at no multiple of four bytes
-
-
-# --- Damaged files --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (b"", "has 0 bytes"),
-        (b"abc", "starts with b'abc'"),
-        (b"<!DOCTYPE html><html><body>Not found", "DOCTYPE"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
-        (struct.pack("<2i", 793712314, 13), "format version is 13"),
-        (struct.pack("<2i", 793712314, 12), "ends within the arguments"),
-    ],
-)
-def test_other_files_are_refused(tmp_path: pathlib.Path, content: bytes, found: str) -> None:
-    path = tmp_path / "model.ftz"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.ftz is not a usable fastText model.*lid\.176\.ftz") as error:
-        LanguageModel.load(str(path))
-    assert found in str(error.value)
-
-
-def test_missing_file(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.ftz"):
-        LanguageModel.load(str(tmp_path / "none.ftz"))
-
-
-@pytest.mark.parametrize("name", ["dense", "pruned_norms", "quantised"])
-def test_truncated_files_are_refused(name: str, tmp_path: pathlib.Path) -> None:
-    content, path = pathlib.Path(path_of(name)).read_bytes(), tmp_path / "cut.bin"
-    for size in [*range(0, 600, 7), *range(600, len(content), 997), len(content) - 1]:
-        path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"cut\.bin is not a usable fastText model"):
-            read_fasttext_model(str(path))
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["dense", "pruned_norms"]), st.integers(8, 500), st.integers(0, 255))
-def test_damaged_headers_are_refused_or_read(name: str, at: int, value: int) -> None:
-    content = bytearray(pathlib.Path(path_of(name)).read_bytes())
-    content[at] = value
-    path = folder() / "damaged.bin"
-    path.write_bytes(content)
-    try:
-        model = read_fasttext_model(str(path))
-    except ValueError as error:
-        message = str(error)
-    else:
-        message = f"{path} has {len(model.entries)} entries"
-    assert message.startswith(str(path))
-
-
-@pytest.mark.parametrize(
-    ("spec", "found"),
-    [
-        (Spec(kind=2), "a fastText skipgram model"),
-        (Spec(kind=1), "a fastText cbow model"),
-        (Spec(labels=()), "with 0 labels"),
-        (Spec(kept=300), "pruned by a fastText older"),
-        (Spec(bucket=0), "0 buckets"),
-        (Spec(loss=9), "loss 9"),
-    ],
-)
-def test_unusable_models_are_refused(tmp_path: pathlib.Path, spec: Spec, found: str) -> None:
-    path = tmp_path / "other.bin"
-    spec.write(path)
-    with pytest.raises(ValueError, match=r"other\.bin.*lid\.176\.ftz") as error:
-        LanguageModel.load(str(path))
-    assert found in str(error.value)
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
