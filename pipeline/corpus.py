@@ -87,6 +87,7 @@ def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
                 (Pass(per_group, lambda root: root | "Groups" >> StartUnits(groups) | "JoinComponents" >> join),),
                 False,
             ),
+            Step(decide.STEP_SHINGLE, "files", (Pass(per_file, each_file(decide.ShingleCandidates(reference))),), True),
             Step(decide.STEP, "blocks", in_passes(decide.DecideNearDuplicates, plan.component_passes, blocks), False),
         ]
     per_block = tuple(unit_name(block) for block in range(blocks))

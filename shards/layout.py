@@ -80,6 +80,11 @@ def components(group: int) -> str:
     return f"run/components/{group:06d}.arrays"
 
 
+def shingled(file_index: int) -> str:
+    """Shingle sets and band keys of the candidates of one input file."""
+    return f"run/shingled/{file_index:06d}.arrays"
+
+
 def decisions(block: int, part: int) -> str:
     """Near duplicates removed from a file block, for one pass over the components."""
     return f"run/decisions/{block:06d}-{part:04d}.arrays"

@@ -13,14 +13,30 @@ from cc100.shards.records import file_of, ordinal_of, paragraph_ids
 from cc100.transforms.candidates import candidate_rows, page_seeds, read_components, signer
 from cc100.transforms.documents import read_documents
 from cc100.transforms.greedy import decide
-from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, do_once, unit_name
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.shingles import shingle_sets
 
+STEP_SHINGLE = "shingle"
 STEP = "decide"
 
 Array = npt.NDArray[Any]
 _FIELDS = {"ids": np.uint64, "keepers": np.uint64, "jaccard": np.float32, "capped": np.uint64}
+
+
+_ROW_FIELDS = ("ids", "components", "lengths")
+
+
+class ShingleCandidates(beam.PTransform):
+    """Shingle candidates: file index -> documents/, components -> shingle sets and band keys -> file index."""
+
+    def __init__(self, job: JobReference) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
+        """File index -> file index, when its shingle sets are complete."""
+        return files | "ShingleFile" >> DoUnits(self._job, STEP_SHINGLE, shingle_file)
 
 
 class DecideNearDuplicates(beam.PTransform):
@@ -58,34 +74,59 @@ class _SendCandidates(beam.DoFn):
     def process(self, element: int) -> Iterator[tuple[int, bytes]]:
         job = self._job.load()
         yield job.block_of(element) % len(self._ranges), pack({"announce": np.array([element], np.uint64)})
-        ordinals, components = read_components(job, element)
-        bucket = self._bucket_of(components)
-        mine = bucket >= 0
-        ordinals, components, bucket = ordinals[mine], components[mine], bucket[mine]
-        if not len(ordinals):
-            return
-        seeds = page_seeds(job, element)
-        for batch in read_documents(job.storage, element):
+        name = layout.shingled(element)
+        with job.storage.open(name) as stream:
+            file = ArrayFile(stream, job.storage.uri(name))
+            bands = file.attributes["bands"]
+            for group in range(file.attributes["groups"]):
+                rows = file.read(f"ranges-{group}").astype(np.int64)
+                spans = file.read(f"hash_ranges-{group}").astype(np.int64)
+                for bucket, (low, high) in enumerate(self._ranges):
+                    begin, end = int(rows[low]), int(rows[high])
+                    if end > begin:
+                        arrays = {field: file.read(f"{field}-{group}", begin, end) for field in _ROW_FIELDS}
+                        arrays["keys"] = file.read(f"keys-{group}", begin * bands, end * bands)
+                        arrays["hashes"] = file.read(f"hashes-{group}", int(spans[low]), int(spans[high]))
+                        yield bucket, pack(arrays)
+
+
+def shingle_file(job: Job, file_index: int) -> Outcome:
+    """Write the shingle sets and band keys of a file's candidates, ordered by the range of their component.
+
+    For every row group k of documents/ that has any: `ids-k`, `components-k` uint64[n], `keys-k` uint64[n * bands], `lengths-k`
+    uint32[n], `hashes-k` uint64[sum of lengths], `ranges-k` and `hash_ranges-k` uint64[DIGEST_RANGES + 1], begins of the ranges.
+    """
+    ordinals, components = read_components(job, file_index)
+    seeds, near = page_seeds(job, file_index), job.settings.near
+    name = layout.shingled(file_index)
+    group = 0
+    with job.storage.create(name) as out:
+        writer = ArrayWriter(out)
+        for batch in read_documents(job.storage, file_index):
             rows = candidate_rows(batch, ordinals)
             if rows.start == rows.stop:
                 continue
-            local = ordinals[rows] - batch.first_ordinal
+            ranges = (mix_ids(components[rows]) >> np.uint64(65 - DIGEST_RANGES.bit_length())).astype(np.int64)
+            order = np.argsort(ranges, kind="stable")
+            local = ordinals[rows][order] - batch.first_ordinal
             starts, ends = batch.starts[local], batch.ends[local]
-            near = job.settings.near
             sets = shingle_sets(batch.text, starts, ends, near.shingle_length)
             page_seed = seeds[batch.pages][batch.page_of()[local]]
-            keys = signer(near).band_keys(batch.text, starts, ends, page_seed).keys
-            ids = paragraph_ids(element, ordinals[rows])
-            for number in np.unique(bucket[rows]).tolist():
-                chosen = np.flatnonzero(bucket[rows] == number)
-                yield number, _pack_candidates(chosen, ids, components[rows], keys, sets.offsets, sets.hashes)
-
-    def _bucket_of(self, components: Array) -> Array:
-        """Bucket of each component by the high bits of its mixed id; -1 where it is of another pass."""
-        ranges = (mix_ids(components) >> np.uint64(65 - DIGEST_RANGES.bit_length())).astype(np.int64)
-        lows = np.array([low for low, _ in self._ranges])
-        bucket = np.searchsorted(lows, ranges, side="right") - 1
-        return np.where((ranges >= lows[0]) & (ranges < self._ranges[-1][1]), bucket, -1)
+            begins = np.searchsorted(ranges[order], np.arange(DIGEST_RANGES + 1))
+            arrays = {
+                "ids": paragraph_ids(file_index, ordinals[rows][order]),
+                "components": components[rows][order],
+                "keys": signer(near).band_keys(batch.text, starts, ends, page_seed).keys.ravel(),
+                "lengths": np.diff(sets.offsets).astype(np.uint32),
+                "hashes": sets.hashes,
+                "ranges": begins.astype(np.uint64),
+                "hash_ranges": sets.offsets[begins].astype(np.uint64),
+            }
+            for field, array in arrays.items():
+                writer.add(f"{field}-{group}", array)
+            group += 1
+        writer.close({"groups": group, "bands": near.bands})
+    return Outcome({name: out.stored})
 
 
 def mix_ids(ids: Array) -> Array:
@@ -94,19 +135,6 @@ def mix_ids(ids: Array) -> Array:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def _pack_candidates(chosen: Array, ids: Array, components: Array, keys: Array, offsets: Array, hashes: Array) -> bytes:
-    lengths = np.diff(offsets)[chosen]
-    return pack(
-        {
-            "ids": ids[chosen],
-            "components": components[chosen],
-            "keys": keys[chosen].ravel(),
-            "lengths": lengths.astype(np.uint32),
-            "hashes": hashes[span_positions(offsets[:-1][chosen], lengths)],
-        }
-    )
 
 
 def span_positions(begins: Array, lengths: Array) -> Array:

@@ -36,7 +36,7 @@ def content(folder):
 
 def test_one_plain_line_per_step(finished):
     lines = finished[1].stderr.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert lines[0].startswith("extract: 4 files in ")
     assert lines[-1].endswith("shows more")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", finished[1].stderr)

@@ -174,7 +174,19 @@ def test_a_lost_file_is_made_again(finished, tmp_path, lost):
     assert content(tmp_path / "out") == content(finished[0])
 
 
-STEPS = ["extract", "mark", "language", "elect", "sign", "candidates", "components", "decide", "scatter", "gather"]
+STEPS = [
+    "extract",
+    "mark",
+    "language",
+    "elect",
+    "sign",
+    "candidates",
+    "components",
+    "shingle",
+    "decide",
+    "scatter",
+    "gather",
+]
 
 
 @pytest.mark.parametrize("stopped_in", STEPS)
