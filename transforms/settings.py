@@ -192,7 +192,7 @@ class OutputSettings:
 
     def __post_init__(self) -> None:
         require(
-            64 * 1024 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "64 KiB to 16 GiB"
+            4096 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "4 KiB to 16 GiB"
         )
         require(
             64 * 1024 <= self.row_group_bytes <= 512 * MIB,
