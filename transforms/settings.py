@@ -191,9 +191,7 @@ class OutputSettings:
     )
 
     def __post_init__(self) -> None:
-        require(
-            4096 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "4 KiB to 16 GiB"
-        )
+        require(4096 <= self.shard_bytes <= 16384 * MIB, "output.shard_bytes", self.shard_bytes, "4 KiB to 16 GiB")
         require(
             64 * 1024 <= self.row_group_bytes <= 512 * MIB,
             "output.row_group_bytes",
