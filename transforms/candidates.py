@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from cc100.shards import layout
 from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
-from cc100.shards.records import FATE_KEPT, paragraph_ids
+from cc100.shards.records import FATE_KEPT, ORDINAL_BITS, ordinal_of, paragraph_ids
 from cc100.transforms.components import connected_components, star_edges
 from cc100.transforms.documents import DocumentBatch, read_documents
 from cc100.transforms.elect import read_fates
-from cc100.transforms.job import DoUnits, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DoUnits, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.minhash import NO_KEY, Signer
 from cc100.transforms.pages import page_languages
@@ -67,7 +67,7 @@ class FindCandidates(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "ConnectEqualKeys" >> beam.ParDo(_ConnectEqualKeys(self._job))
             | "GroupByGroup" >> beam.GroupByKey()
-            | "WriteEdges" >> beam.ParDo(_WriteEdges(self._job, self._part))
+            | "WriteEdges" >> WriteGroups(self._job, STEP_CANDIDATES, self._part, write_edges)
         )
 
 
@@ -213,17 +213,6 @@ class _ConnectEqualKeys(beam.DoFn):
         yield job.near_group_of(int(sent[0]["header"][0])), pack({"edges": edges.ravel()})
 
 
-class _WriteEdges(beam.DoFn):
-    def __init__(self, job: JobReference, part: int) -> None:
-        self._job, self._part = job, part
-
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        group, values = element
-        job = self._job.load()
-        do_once(job, STEP_CANDIDATES, unit_name(group, self._part), lambda: write_edges(job, group, self._part, values))
-        yield group
-
-
 def write_edges(job: Job, group: int, part: int, values: Iterable[bytes]) -> Outcome:
     """Store a forest over all candidates of a pass: each paragraph with the smallest id of its tree."""
     edges = np.concatenate([unpack(value)["edges"] for value in values]).reshape(-1, 2)
@@ -250,7 +239,7 @@ def join_group(job: Job, group: int) -> Outcome:
             forests.append(np.stack([file.read("ids"), file.read("roots")], axis=1))
     ids, components = connected_components(np.concatenate(forests))
     components, cut = cut_components(ids, components, job.settings.near.max_component_paragraphs)
-    borders = np.arange(len(job.inputs) + 1, dtype=np.uint64) << np.uint64(40)
+    borders = np.arange(len(job.inputs) + 1, dtype=np.uint64) << np.uint64(ORDINAL_BITS)
     name = layout.components(group)
     with job.storage.create(name) as out:
         writer = ArrayWriter(out)
@@ -297,7 +286,7 @@ def read_components(job: Job, file_index: int) -> tuple[Array, Array]:
         file = ArrayFile(stream, job.storage.uri(name))
         begin, end = (int(value) for value in file.read("files", file_index, file_index + 2))
         ids = file.read("ids", begin, end)
-        return (ids & np.uint64((1 << 40) - 1)).astype(np.int64), file.read("components", begin, end)
+        return ordinal_of(ids), file.read("components", begin, end)
 
 
 def candidate_rows(batch: DocumentBatch, ordinals: Array) -> slice:

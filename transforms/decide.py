@@ -13,7 +13,7 @@ from cc100.shards.records import file_of, ordinal_of, paragraph_ids
 from cc100.transforms.candidates import candidate_rows, page_seeds, read_components, signer
 from cc100.transforms.documents import read_documents
 from cc100.transforms.greedy import decide
-from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.shingles import shingle_sets
 
@@ -61,7 +61,7 @@ class DecideNearDuplicates(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "DecideComponents" >> beam.ParDo(_DecideComponents(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteDecisions" >> beam.ParDo(_WriteDecisions(self._job, self._part))
+            | "WriteDecisions" >> WriteGroups(self._job, STEP, self._part, write_decisions)
         )
 
 
@@ -200,17 +200,6 @@ def by_block(job: Job, decided: dict[str, Array]) -> Iterator[tuple[int, bytes]]
     for number in np.unique(np.concatenate([block, capped_block])).tolist():
         arrays = {name: decided[name][(capped_block if name == "capped" else block) == number] for name in _FIELDS}
         yield number, pack(arrays)
-
-
-class _WriteDecisions(beam.DoFn):
-    def __init__(self, job: JobReference, part: int) -> None:
-        self._job, self._part = job, part
-
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        block, values = element
-        job = self._job.load()
-        do_once(job, STEP, unit_name(block, self._part), lambda: write_decisions(job, block, self._part, values))
-        yield block
 
 
 def write_decisions(job: Job, block: int, part: int, values: Iterable[bytes]) -> Outcome:

@@ -16,7 +16,7 @@ from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
 from cc100.shards.records import FATE_EXACT_DUPLICATE, FATE_KEPT, STATUS_KEPT
 from cc100.transforms.exact import NO_FORM, elect_in_file
 from cc100.transforms.grouping import LATER_COPY, group_runs
-from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, WriteGroups, do_once, unit_name
 from cc100.transforms.mark import (
     FormNumbers,
     bucket_ranges,
@@ -55,7 +55,7 @@ class Elect(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "CompareFiles" >> beam.ParDo(_CompareElected(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteElections" >> beam.ParDo(_WriteElections(self._job, self._part))
+            | "WriteElections" >> WriteGroups(self._job, STEP, self._part, write_elections)
         )
 
 
@@ -146,16 +146,9 @@ class _CompareElected(beam.DoFn):
             yield job.block_of(file_index), FormNumbers(file_index, nothing, lost).pack()
 
 
-class _WriteElections(beam.DoFn):
-    def __init__(self, job: JobReference, part: int) -> None:
-        self._job, self._part = job, part
-
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        block, values = element
-        job = self._job.load()
-        name = layout.elections(block, self._part)
-        do_once(job, STEP, unit_name(block, self._part), lambda: write_form_numbers(job, block, name, values))
-        yield block
+def write_elections(job: Job, block: int, part: int, values: Iterable[bytes]) -> Outcome:
+    """Store a block's lost elections of one pass."""
+    return write_form_numbers(job, block, layout.elections(block, part), values)
 
 
 def read_own_fates(job: Job, file_index: int) -> Array:

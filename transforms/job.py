@@ -277,6 +277,40 @@ class _DoUnit(beam.DoFn):
         yield element
 
 
+class WriteGroups(beam.PTransform):
+    """End of a shuffle: (unit, values) -> durable files -> unit.
+
+    Args:
+        job: reference of the job.
+        step: name of the step.
+        part: which pass this is.
+        work: module-level function from job, unit, pass and values to the outcome; not called for units that are done.
+    """
+
+    def __init__(
+        self, job: JobReference, step: str, part: int, work: Callable[[Job, int, int, Iterable[bytes]], Outcome]
+    ) -> None:
+        super().__init__()
+        self._do = _WriteGroup(job, step, part, work)
+
+    def expand(self, groups: beam.PCollection[tuple[int, Iterable[bytes]]]) -> beam.PCollection[int]:
+        """(unit, values) -> unit, when its files are complete."""
+        return groups | "Write" >> beam.ParDo(self._do)
+
+
+class _WriteGroup(beam.DoFn):
+    def __init__(
+        self, job: JobReference, step: str, part: int, work: Callable[[Job, int, int, Iterable[bytes]], Outcome]
+    ) -> None:
+        self._job, self._step, self._part, self._work = job, step, part, work
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        unit, values = element
+        job = self._job.load()
+        do_once(job, self._step, unit_name(unit, self._part), lambda: self._work(job, unit, self._part, values))
+        yield unit
+
+
 def unit_name(number: int, part: int | None = None) -> str:
     """Name of a unit: its number, and the pass where there are several."""
     return f"{number:06d}" if part is None else f"{number:06d}-{part:04d}"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cc100.shards import layout
 from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
 from cc100.transforms.grouping import FIRST_OF_SEVERAL, LATER_COPY, group_runs
-from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.storage import Storage
 
 STEP = "mark"
@@ -47,7 +47,7 @@ class Mark(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "CompareFiles" >> beam.ParDo(_CompareFiles(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteMarks" >> beam.ParDo(_WriteMarks(self._job, self._part))
+            | "WriteMarks" >> WriteGroups(self._job, STEP, self._part, write_marks)
         )
 
 
@@ -145,16 +145,9 @@ def compare_files(values: Iterable[bytes]) -> Iterator[FormNumbers]:
         yield FormNumbers(file_index, firsts.astype(np.uint32), laters.astype(np.uint32))
 
 
-class _WriteMarks(beam.DoFn):
-    def __init__(self, job: JobReference, part: int) -> None:
-        self._job, self._part = job, part
-
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        block, values = element
-        job = self._job.load()
-        name = layout.marks(block, self._part)
-        do_once(job, STEP, unit_name(block, self._part), lambda: write_form_numbers(job, block, name, values))
-        yield block
+def write_marks(job: Job, block: int, part: int, values: Iterable[bytes]) -> Outcome:
+    """Store a block's marks of one pass."""
+    return write_form_numbers(job, block, layout.marks(block, part), values)
 
 
 def write_form_numbers(job: Job, block: int, name: str, values: Iterable[bytes]) -> Outcome:
