@@ -18,7 +18,7 @@ from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
-from cc100.pipeline.steps import Runner
+from cc100.pipeline.steps import Runner, folder_files
 from cc100.shards import layout
 from cc100.shards.errors import Cc100Error, ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
@@ -148,14 +148,6 @@ def finished_manifest(storage: Storage, wanted: dict[str, Any]) -> dict[str, Any
         )
     storage.delete([layout.MANIFEST])
     return None
-
-
-def folder_files(storage: Storage, names: Any) -> dict[str, int]:
-    """Sizes of the files in all folders of some paths; each folder is listed once."""
-    present: dict[str, int] = {}
-    for folder in sorted({path.rpartition("/")[0] for path in names}):
-        present.update(storage.files(folder))
-    return present
 
 
 def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any]) -> None:

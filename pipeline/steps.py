@@ -1,7 +1,6 @@
 """Steps of any stage: Beam jobs whose units leave durable files; how a run goes through them, resuming where one stopped."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -152,8 +151,14 @@ def read_step(storage: Storage, step: Step) -> dict[str, Outcome] | None:
     except (StorageError, KeyError, TypeError, AttributeError):
         return None
     expected = {path: file.bytes for outcome in outcomes.values() for path, file in outcome.files.items()}
-    present: dict[str, int] = {}
-    for folder in {os.path.dirname(path) for path in expected}:
-        present.update(storage.files(folder))
+    present = folder_files(storage, expected)
     complete = set(outcomes) == {unit for part in step.passes for unit in part.units}
     return outcomes if complete and all(present.get(path) == size for path, size in expected.items()) else None
+
+
+def folder_files(storage: Storage, names: Any) -> dict[str, int]:
+    """Sizes of the files in all folders of some paths; each folder is listed once."""
+    present: dict[str, int] = {}
+    for folder in sorted({path.rpartition("/")[0] for path in names}):
+        present.update(storage.files(folder))
+    return present

@@ -116,7 +116,7 @@ def load_job(storage: Storage) -> Job:
     content = storage.read_json(layout.RUN_STATE)
     try:
         groups = {field.name: field.type for field in dataclasses.fields(CorpusSettings)}
-        made = {name: _section(kind, content["settings"][name]) for name, kind in groups.items()}
+        made = {name: _section(kind, content["settings"].get(name, {})) for name, kind in groups.items()}
         return Job(
             storage=storage,
             settings=CorpusSettings(**made),
