@@ -77,7 +77,9 @@ def validate_model(model: bytes, name: str) -> ModelInfo:
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
-        raise InputError(f"{name} cannot be used as tokenizer: sentencepiece refuses it ({_one_line(error)})") from error
+        raise InputError(
+            f"{name} cannot be used as tokenizer: sentencepiece refuses it ({_one_line(error)})"
+        ) from error
     return ModelInfo(
         sha256=hashlib.sha256(model).hexdigest(),
         pieces=processor.vocab_size(),
@@ -121,7 +123,9 @@ def _parsed(model: bytes, name: str) -> Any:
     except ValueError as error:
         raise InputError(f"{name} is no SentencePiece model, or a damaged one ({_one_line(error)})") from error
     if not proto.pieces or not proto.HasField("trainer_spec") or not proto.HasField("normalizer_spec"):
-        raise InputError(f"{name} is no SentencePiece model, or a damaged one: {len(proto.pieces)} pieces, or no options")
+        raise InputError(
+            f"{name} is no SentencePiece model, or a damaged one: {len(proto.pieces)} pieces, or no options"
+        )
     return proto
 
 
@@ -134,7 +138,9 @@ def _problems(proto: Any, model_type: str) -> list[str]:
     if model_type != "unigram":
         problems.append(f"its type is {model_type}; only unigram models are supported (model_type=unigram)")
     if trainer.byte_fallback or PieceType.BYTE in types:
-        problems.append("it falls back to bytes, which XLM-R's numbering has no ids for; train with byte_fallback=false")
+        problems.append(
+            "it falls back to bytes, which XLM-R's numbering has no ids for; train with byte_fallback=false"
+        )
     if tuple(pieces[:3]) != FIRST_PIECES or types[:3] != [PieceType.UNKNOWN, PieceType.CONTROL, PieceType.CONTROL]:
         problems.append(
             f"its first pieces are {' '.join(pieces[:3])}, not {' '.join(FIRST_PIECES)}; "
