@@ -75,9 +75,9 @@ class Tax:
     reference_pieces: int
 
     @property
-    def ratio(self) -> float:
-        """Pieces over reference pieces; 0 where no row has both."""
-        return self.pieces / max(self.reference_pieces, 1)
+    def ratio(self) -> float | None:
+        """Pieces over reference pieces; None where no row has both."""
+        return quotient(self.pieces, self.reference_pieces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +95,11 @@ class Quality:
     scripts: Mapping[str, int]
     languages: Mapping[str, TextCounts]
     tax: Mapping[str, Tax]
+
+
+def quotient(number: float | None, by: float | None) -> float | None:
+    """The quotient of two measures; None where one is missing or the divisor is 0."""
+    return number / by if number is not None and by else None
 
 
 def evaluate(

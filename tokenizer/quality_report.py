@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cc100.tokenizer.charts import DotChart, Format, draw
-from cc100.tokenizer.evaluate import Quality, TextCounts
+from cc100.tokenizer.evaluate import Quality, TextCounts, quotient
 
 MEASURES = {
     "pieces_per_word": "pieces per word",
@@ -25,7 +25,7 @@ def report(ours: Quality, baseline: Quality | None = None) -> dict[str, Any]:
     Keys: `model`, with `pieces`, `scripts.<script>` {pieces, share} and `languages.<code>` {the counts and rates of
     `TextCounts`, and `tax` {segments, pieces, reference_pieces, ratio} where there is parallel text}; and with a
     baseline `baseline`, likewise, and `ratios.<code>` {`pieces`: ours over the baseline's, below 1 where ours is
-    shorter; `unknown`: the same of unknown pieces, null where the baseline has none; `tax`, where there is}.
+    shorter; `unknown` of unknown pieces; `tax`, with parallel text}. A ratio without divisor is null.
 
     Raises:
         ValueError: the baseline has seen another text.
@@ -52,10 +52,12 @@ def _ratios(ours: Quality, baseline: Quality) -> dict[str, dict[str, float | Non
     ratios: dict[str, dict[str, float | None]] = {}
     for code, counts in ours.languages.items():
         other = baseline.languages[code]
-        unknown = counts.unknown / other.unknown if other.unknown else None
-        ratios[code] = {"pieces": counts.pieces / max(other.pieces, 1), "unknown": unknown}
+        ratios[code] = {
+            "pieces": quotient(counts.pieces, other.pieces),
+            "unknown": quotient(counts.unknown, other.unknown),
+        }
     for code, tax in ours.tax.items():
-        ratios.setdefault(code, {})["tax"] = tax.ratio / (baseline.tax[code].ratio or 1.0)
+        ratios.setdefault(code, {})["tax"] = quotient(tax.ratio, baseline.tax[code].ratio)
     return dict(sorted(ratios.items()))
 
 
@@ -92,7 +94,7 @@ def report_csv(ours: Quality, baseline: Quality | None = None) -> str:
         if baseline is not None:
             theirs = _counts(baseline, code)
             row += [theirs.get("pieces", ""), theirs.get("unknown", ""), *_rates(baseline, code)]
-            row.append(_counts(ours, code)["pieces"] / max(theirs["pieces"], 1) if theirs else "")
+            row.append(_pieces_ratio(ours, baseline, code))
         writer.writerow(row)
     return text.getvalue()
 
@@ -105,16 +107,18 @@ def _counts(quality: Quality, code: str) -> dict[str, int]:
     return dataclasses.asdict(quality.languages[code]) if code in quality.languages else {}
 
 
-def _rates(quality: Quality, code: str) -> list[float | str]:
-    """Values of all measures, empty where the language has no such text."""
-    values = [value(quality, code, measure) for measure in MEASURES]
-    return ["" if value is None else value for value in values]
+def _pieces_ratio(ours: Quality, baseline: Quality, code: str) -> float | None:
+    return quotient(_counts(ours, code).get("pieces"), _counts(baseline, code).get("pieces"))
+
+
+def _rates(quality: Quality, code: str) -> list[float | None]:
+    return [value(quality, code, measure) for measure in MEASURES]
 
 
 def value(quality: Quality, code: str, measure: str) -> float | None:
     """One of `MEASURES` of a language; None where it has no such text."""
     if measure == "tax":
-        return quality.tax[code].ratio if code in quality.tax and quality.tax[code].segments else None
+        return quality.tax[code].ratio if code in quality.tax else None
     return quality.languages[code].rates()[measure] if code in quality.languages else None
 
 
@@ -167,8 +171,8 @@ def _language_table(ours: Quality, baseline: Quality | None, name: str) -> str:
         if baseline is not None:
             row += _cells(baseline, code, ["pieces_per_word", "unknown_rate"])
             row += _cells(baseline, code, ["tax"]) * taxed
-            here, there = _counts(ours, code), _counts(baseline, code)
-            row.append(f"{here['pieces'] / max(there['pieces'], 1):.3f}" if here else "")
+            ratio = _pieces_ratio(ours, baseline, code)
+            row.append("" if ratio is None else f"{ratio:.3f}")
         rows.append(row)
     return _markdown_table(header, rows)
 
