@@ -98,3 +98,34 @@ def scattered(block: int) -> str:
 def scattered_removed(block: int) -> str:
     """Removed near duplicates of a file block, grouped by language."""
     return f"run/scatter/{block:06d}.arrays"
+
+
+# --- Tokenizer and token arrays -------------------------------------------------------------------------------------
+
+TOKENIZER = "tokenizer"
+TOKENIZER_MANIFEST = "tokenizer/manifest.json"
+MODEL = "tokenizer/sentencepiece.bpe.model"
+TOKENS = "tokens"
+TOKENS_MANIFEST = "tokens/manifest.json"
+SPLITS = ("train", "valid")
+TOKENIZER_STATE = "run/tokenizer/run.json"
+TRAINED_MODEL = "run/tokenizer/trained.model"
+TOKENS_STATE = "run/tokens/run.json"
+
+
+def part_of(path: str) -> int:
+    """Number of a part of shards/ or removed/."""
+    found = re.search(r"part-(\d+)-of-\d+\.parquet$", path)
+    if not found:
+        raise ValueError(f"{path} is no part")
+    return int(found[1])
+
+
+def tokens(language: str, split: str, part: int) -> str:
+    """Token arrays of one part of a language's shards, without `.bin` and `.idx`."""
+    return f"tokens/{urllib.parse.quote(language, safe='')}/{split}-{part:05d}"
+
+
+def sample(language: str, part: int) -> str:
+    """What the tokenizer's sample takes of one part of a language's shards."""
+    return f"run/tokenizer/sample/{urllib.parse.quote(language, safe='')}-{part:05d}.arrow"
