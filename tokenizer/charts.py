@@ -104,8 +104,13 @@ def _draw_heading(figure: "Figure", panel: "Axes", title: str) -> None:
 
 def _draw_panel(panel: "Axes", chart: DotChart, rows: range, height: int, limits: tuple[float, float] | None) -> None:
     """Draw some of the rows; all panels have the same height in rows and the same horizontal axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     if chart.logarithmic:
-        panel.set_xscale("log")
+        narrow = limits is not None and limits[1] < 50 * limits[0]
+        panel.set_xscale("log", subs=range(2, 10))
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+        panel.xaxis.set_minor_formatter(NullFormatter())
     if limits:
         panel.set_xlim(*limits)
     panel.set_ylim(height - 0.5, -0.5)

@@ -155,7 +155,12 @@ def _language_notes(baseline: Quality | None, name: str) -> str:
         "without an unknown piece; tax: pieces over those of the same text in English. Words are what white space "
         "separates, so where it does not separate words, read pieces per character."
     )
-    return notes if baseline is None else f"{notes} The last columns: {name}, and our pieces over its pieces."
+    if baseline is None:
+        return notes
+    return (
+        f"{notes} The last columns: {name}, and our pieces over its pieces. An unknown piece stands for a whole run of "
+        "characters, so a model that knows fewer characters can have fewer pieces: compare where both know the text."
+    )
 
 
 def _language_table(ours: Quality, baseline: Quality | None, name: str) -> str:
