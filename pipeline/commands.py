@@ -20,6 +20,7 @@ from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
+from cc100.pipeline.spark.commands import run_spark_command
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
 from cc100.pipeline.tokenizer import run_tokenizer
@@ -187,6 +188,8 @@ def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
         if options.command == "tokenizer" and not options.output:
             return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
+    if options.command == "spark":
+        return run_spark_command(options)
     storage = open_storage(options.folder)
     if options.command == "status":
         return print_status(storage, open_console(), options.verify)

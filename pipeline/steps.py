@@ -1,8 +1,8 @@
 """Steps of any stage: Beam jobs whose units leave durable files; how a run goes through them, resuming where one stopped."""
 
+import contextlib
 import dataclasses
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +11,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.spark.faults import explain, told_error
+from cc100.pipeline.spark.flags import is_spark, plan_spark
 from cc100.shards import layout
 from cc100.shards.errors import Cc100Error, StorageError
 from cc100.shards.manifest import to_json
@@ -18,6 +20,7 @@ from cc100.transforms.job import Outcome, read_receipt
 from cc100.transforms.storage import Storage, StoredFile
 
 Build = Callable[[beam.Pipeline], Any]
+RUNNER_LOG = f"{layout.RUN}/log/spark.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Runner:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
         self._workers, self._server = workers, server
+        self._spark = plan_spark(flags) if is_spark(flags) else None
 
     def run(self, build: Build, is_map: bool) -> None:
         """Build a graph and run it to its end.
@@ -78,6 +82,8 @@ class Runner:
             runner = LocalRunner(server)
             if server is not None:
                 options["direct_num_workers"] = self._workers
+        elif self._spark is not None:
+            options = self._spark.options | {"job_endpoint": self._spark.server().endpoint}
         pipeline = beam.Pipeline(runner=runner, options=PipelineOptions.from_dictionary(options))
         build(pipeline)
         try:
@@ -85,16 +91,19 @@ class Runner:
         except Cc100Error:
             raise
         except Exception as error:
-            raise _known_error(error) or error from None
+            raise self._known_error(error) or error from None
 
+    def _known_error(self, error: Exception) -> Cc100Error | None:
+        """What a step raised, out of the text that runners wrap it in; None where nobody foresaw it."""
+        told = told_error(str(error))
+        if told is None and self._spark is not None:
+            text = f"{error}\n{self._spark.server().read_log()}"
+            told = f"Spark: {explain(text, self._spark.spark)}"
+        return None if told is None else Cc100Error(told)
 
-_KNOWN = re.compile(r"cc100\.shards\.errors\.\w+: (.*?)(?: \[while running .*)?$", re.MULTILINE)
-
-
-def _known_error(error: Exception) -> Cc100Error | None:
-    """What a step raised, out of the text that runners wrap it in."""
-    found = _KNOWN.findall(str(error))
-    return Cc100Error(found[-1]) if found else None
+    def log(self) -> bytes:
+        """What the runner's own processes have said so far; empty where there are none."""
+        return self._spark.server().read_log().encode() if self._spark is not None else b""
 
 
 def run_step(
@@ -119,7 +128,8 @@ def run_step(
         with progress.step(step.name, step.unit, len(names), stored_bytes, lambda: len(storage.files(folder))):
             for part in step.passes:
                 if not all(unit in done for unit in part.units):
-                    runner.run(part.build, step.is_map)
+                    with _kept_log(storage, runner):
+                        runner.run(part.build, step.is_map)
         for name in names:
             outcome = done.get(name) or read_receipt(storage, step.name, name)
             if outcome is None:
@@ -130,6 +140,17 @@ def run_step(
             done[name] = outcome
     write_step(storage, step.name, done)
     return done
+
+
+@contextlib.contextmanager
+def _kept_log(storage: Storage, runner: Runner) -> Iterator[None]:
+    """Keep what the runner's processes said, however a job ends."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Cc100Error):
+            if log := runner.log():
+                storage.write(RUNNER_LOG, log)
 
 
 def _step_name(name: str) -> str:

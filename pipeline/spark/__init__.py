@@ -1,0 +1,1 @@
+"""Stages on Spark: job-server jar, job server, worker processes, bundles for spark-submit."""

@@ -1,0 +1,125 @@
+"""Beam's job server for Spark: one Java process for all Beam jobs of a command, and Spark's driver at the same time."""
+
+import atexit
+import contextlib
+import ctypes
+import functools
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+
+from cc100.pipeline.spark.faults import explain
+from cc100.shards.errors import Cc100Error
+
+_START_TIMEOUT_S = 300.0
+_POLL_S = 0.1
+_STOP_TIMEOUT_S = 20.0
+_PR_SET_PDEATHSIG = 1
+LOG_NAME = "job-server.log"
+
+
+class JobServer:
+    """A running job server.
+
+    Args:
+        java: the launcher.
+        options: options of the JVM.
+        jar: the job-server jar.
+        master: Spark's master URL.
+
+    Attributes:
+        endpoint: where it takes jobs.
+        log: path of what it and Spark's driver have to say.
+
+    Raises:
+        Cc100Error: it did not start.
+    """
+
+    def __init__(self, java: str, options: Sequence[str], jar: str, master: str) -> None:
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cc100-spark-"))
+        self.log = self._folder / LOG_NAME
+        port = _free_port()
+        self.endpoint = f"localhost:{port}"
+        command = [java, *options, f"-Djava.io.tmpdir={self._folder}", "-jar", jar, "--spark-master-url", master]
+        command += ["--job-port", str(port), "--artifact-port", "0", "--expansion-port", "0"]
+        command += ["--artifacts-dir", str(self._folder / "artifacts")]
+        with open(self.log, "wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,
+            )
+        atexit.register(self.close)
+        try:
+            self._wait(port)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, port: int) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise Cc100Error(f"the Spark job server ended with exit code {self._process.returncode}: {self.reason()}")
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+                return
+            time.sleep(_POLL_S)
+        raise Cc100Error(f"the Spark job server did not start within {_START_TIMEOUT_S:.0f} s: {self.reason()}")
+
+    def reason(self) -> str:
+        """The line of the log that tells best what went wrong."""
+        return explain(self.read_log())
+
+    def read_log(self) -> str:
+        """What the server and the driver said so far."""
+        with contextlib.suppress(OSError):
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    @property
+    def is_running(self) -> bool:
+        """False when the process has ended."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the server, and with it the application on the cluster."""
+        atexit.unregister(self.close)
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_TIMEOUT_S)
+            self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with its parent: a driver that outlives its command would go on writing."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+@functools.lru_cache(maxsize=1)
+def shared_server(java: str, options: tuple[str, ...], jar: str, master: str) -> JobServer:
+    """The job server of this process, started at the first call."""
+    return JobServer(java, options, jar, master)
