@@ -21,6 +21,8 @@ _LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?")
 _MASTER = re.compile(r"spark://([^:/,]+):(\d+)")
 _TASK_FAILURES = 4
 _CONNECT_TIMEOUT_S = 5.0
+_ONE_APPLICATION = "beam.spark.test.reuseSparkContext"
+"""Beam's name for it; the jobs of all steps run in one application, so that executors start and fetch the jar once."""
 _LOOPBACK = ("localhost", "127.0.0.1")
 
 
@@ -131,7 +133,7 @@ def executor_cores(master: str, settings: Iterable[str]) -> int:
 
 def _spark_settings(master: str, given: Iterable[str]) -> list[str]:
     """Settings of Spark that the user did not make."""
-    settings = {"spark.ui.showConsoleProgress": "false", "spark.app.name": "cc100"}
+    settings = {"spark.app.name": "cc100", _ONE_APPLICATION: "true"}
     if _LOCAL_MASTER.fullmatch(master):
         settings |= {"spark.ui.enabled": "false", "spark.driver.host": "localhost"}
         settings |= {"spark.driver.bindAddress": "127.0.0.1"}

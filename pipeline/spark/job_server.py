@@ -21,6 +21,7 @@ _START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
 _STOP_TIMEOUT_S = 20.0
 _PR_SET_PDEATHSIG = 1
+_PREFIX = "cc100-spark-"
 LOG_NAME = "job-server.log"
 
 
@@ -42,7 +43,8 @@ class JobServer:
     """
 
     def __init__(self, java: str, options: Sequence[str], jar: str, master: str) -> None:
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cc100-spark-"))
+        _delete_stale()
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.log = self._folder / LOG_NAME
         port = _free_port()
         self.endpoint = f"localhost:{port}"
@@ -111,6 +113,14 @@ def _die_with_parent() -> None:
     """Ask Linux to end this process with its parent: a driver that outlives its command would go on writing."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _delete_stale() -> None:
+    """Delete the temporary folders of commands that were killed."""
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not pathlib.Path(f"/proc/{owner}").exists() and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_port() -> int:
