@@ -94,7 +94,7 @@ def _address(owner: int) -> str:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise SystemExit(f"cc100-worker: {folder} belongs to somebody else or is open to others; delete it")
-    name = hashlib.sha256(f"{owner} {_begun(owner)} {sys.executable}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{owner} {_begun(owner)} {sys.prefix}".encode()).hexdigest()[:16]
     return str(folder / name)
 
 
