@@ -10,7 +10,7 @@ CRAWL := $(ACCEPTANCE_DATA)/data/wet/crawl
 CHECK := $(abspath $(VENV))/bin/python $(ACCEPTANCE_DATA)/checks
 CC100 := $(abspath $(VENV))/bin/cc100
 
-.PHONY: setup demo test lint types format acceptance benchmark docs lock image clean
+.PHONY: setup demo test spark-test spark-faults lint types format acceptance benchmark docs lock image clean
 
 setup: $(READY)
 
@@ -28,6 +28,16 @@ demo: setup
 
 test: setup
 	CC100_TEST_DATA=$(abspath $(ACCEPTANCE_DATA))/data $(VENV)/bin/pytest -n 2
+
+# On Spark: local[2], a standalone cluster on this machine, killed processes, S3. Needs Java 11 or 17 and Maven; downloads about 600 MB, once.
+spark-test: setup
+	$(CC100) spark jar
+	$(VENV)/bin/pytest -m spark tests/pipeline/spark
+
+# Every kind of fault on a standalone cluster.
+spark-faults: setup
+	$(CC100) spark jar
+	$(VENV)/bin/pytest -m spark_faults tests/pipeline/spark
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -66,4 +76,4 @@ image:
 	docker build -t cc100 .
 
 clean:
-	rm -rf $(VENV) .view build dist cc100.egg-info $(DEMO) $(WORK) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .spark .view build dist cc100.egg-info $(DEMO) $(WORK) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -30,9 +30,9 @@ MASTER_CLASS = "org.apache.spark.deploy.master.Master"
 WORKER_CLASS = "org.apache.spark.deploy.worker.Worker"
 
 
-def spark_home(folder, version=PYSPARK):
+def spark_home(version=PYSPARK):
     """Folder of a Spark release, installed now if it is not there."""
-    environment = folder / f"pyspark-{version}"
+    environment = FOLDER / f"pyspark-{version}"
     ready = environment / ".ready"
     if not ready.exists():
         print(f"installing pyspark {version} into {environment}", file=sys.stderr, flush=True)
@@ -62,11 +62,11 @@ class Cluster:
     """A standalone cluster whose processes are noted in `folder`/cluster.json.
 
     Args:
-        folder: for the Spark release, logs and the workers' folders.
+        folder: for logs and the workers' folders.
         version: version of pyspark.
     """
 
-    def __init__(self, folder=FOLDER, version=PYSPARK):
+    def __init__(self, folder=FOLDER / "cluster", version=PYSPARK):
         self.folder, self.version = pathlib.Path(folder), version
         self._state = self.folder / "cluster.json"
         self._children = []
@@ -93,7 +93,7 @@ class Cluster:
     def start(self, workers=2, cores=1, memory="1200m"):
         """Start master and workers, and wait until all have registered."""
         self.stop()
-        home = spark_home(self.folder, self.version)
+        home = spark_home(self.version)
         port, ui, rest = free_port(), free_port(), free_port()
         state = {"master": f"spark://{HOST}:{port}", "rest": f"spark://{HOST}:{rest}", "ui": f"http://{HOST}:{ui}"}
         self._write(state | {"processes": []})
@@ -113,7 +113,7 @@ class Cluster:
         name = f"worker-{number}"
         arguments = ["--host", HOST, "--cores", str(cores), "--memory", memory, "--webui-port", "0"]
         arguments += ["--work-dir", str(self.folder / name), self.master]
-        pid = self._spawn(spark_home(self.folder, self.version), name, WORKER_CLASS, arguments)
+        pid = self._spawn(spark_home(self.version), name, WORKER_CLASS, arguments)
         log = self.folder / f"{name}.log"
         deadline = time.monotonic() + START_TIMEOUT_S
         while "Successfully registered with master" not in log.read_text(errors="replace"):
@@ -161,15 +161,25 @@ class Cluster:
             time.sleep(0.2)
         raise SystemExit(f"the master did not start; see {self.folder / 'master.log'}")
 
+    def executors(self):
+        """Process numbers of the executors."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                is_executor = b"CoarseGrainedExecutorBackend" in (path / "cmdline").read_bytes()
+                if is_executor and (path / "cwd").resolve().is_relative_to(self.folder.resolve()):
+                    found.append(int(path.name))
+        return found
+
     def kill(self, name, number=signal.SIGKILL):
-        """Send a signal to the master or a worker, by name, and forget it."""
+        """Send a signal to the master or a worker, by name."""
         state = self.state
         for one in [one for one in state["processes"] if one["name"] == name]:
             if begun(one["pid"]) == one["begun"]:
                 os.kill(one["pid"], number)
 
     def stop(self):
-        """End all processes and delete what they wrote, but not the Spark release."""
+        """End all processes and delete what they wrote."""
         processes = self.state["processes"]
         alive = [one["pid"] for one in processes if begun(one["pid"]) == one["begun"]]
         for pid in alive:
@@ -183,13 +193,7 @@ class Cluster:
         for child in self._children:
             child.wait()
         self._children.clear()
-        for path in [*self.folder.glob("worker-*"), self.folder / "local", self.folder / "conf"]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        self._state.unlink(missing_ok=True)
-        (self.folder / "master.log").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def run_demo(cluster, output, arguments):

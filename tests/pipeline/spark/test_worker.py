@@ -44,7 +44,7 @@ def test_workers_leave_the_bytes_of_a_local_run(pool, tmp_path):
 
 def serving(owner):
     """Numbers of the processes that serve a process."""
-    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [int(line.split()[0]) for line in found if f"serve() {worker._address(owner)} {owner}" in line]
 
 
