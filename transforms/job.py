@@ -8,6 +8,7 @@ A unit is done if its receipt is there and its files have the recorded sizes; no
 import dataclasses
 import functools
 import json
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -160,7 +161,13 @@ class JobReference:
 def _load_once(root: str, fingerprint: str, read: Callable[[Storage], Any]) -> Any:
     del fingerprint  # part of the key: another job in the same folder is read anew
     limit_threads()
-    return read(Storage(root))
+    try:
+        return read(Storage(root))
+    except StorageError as error:
+        raise StorageError(
+            f"{str(error).rstrip('.')}, as seen from {socket.gethostname()}. Workers must see --output as the machine that starts the run "
+            "does: on a cluster it has to lie on a shared file system or an object store"
+        ) from error
 
 
 def limit_threads() -> None:

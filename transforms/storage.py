@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
+from apache_beam.io.aws.clients.s3.messages import S3ClientError
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -88,12 +89,12 @@ def _errors(action: str, uri: str) -> Iterator[None]:
             errno.ENOTDIR: "Choose a folder for --output.",
         }.get(error.errno or 0, "")
         raise StorageError(f"cannot {action} {uri}: {error.strerror or error}. {remedy}".rstrip()) from error
-    except (BeamIOError, ValueError) as error:
+    except (BeamIOError, ValueError, S3ClientError) as error:
         raise StorageError(f"cannot {action} {uri}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(getattr(error, "message", error)).splitlines() or [type(error).__name__])[0]
 
 
 def match(pattern: str) -> dict[str, int]:

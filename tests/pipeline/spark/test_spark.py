@@ -8,6 +8,7 @@ import pytest
 from small_corpus import content
 
 from .conftest import (
+    CC100,
     CRAWL,
     DEMO,
     bucket_content,
@@ -67,14 +68,24 @@ def test_input_and_output_on_s3(local_run, cluster, s3_bucket, s3_flags):
 def test_a_missing_bucket_is_known_before_anything_starts(s3_bucket, s3_flags):
     said = cc100("corpus", "--input", "s3://spark/crawl", "--output", "s3://nothing/out", *on("local[2]"), *s3_flags, code=1)
     assert len(said.splitlines()) == 1
-    assert "s3://nothing/out" in said
+    assert said.startswith("cc100: cannot write s3://nothing/out/run/lock: ")
+    assert "NoSuchBucket" in said
 
 
 def test_an_output_that_workers_cannot_see_ends_at_the_first_task(cluster, tmp_path):
-    # a cluster of other machines has no such folder: the worker here looks for it below another root
+    # another machine has no such file: here it is gone when the first worker starts
     program = tmp_path / "elsewhere"
-    program.write_text("#!/bin/sh\nexit 1\n")
+    program.write_text(f'#!/bin/sh\nrm -f {tmp_path}/out/run/run.json\nexec {CC100}-worker "$@"\n')
     program.chmod(0o755)
     flags = [*on(cluster.master), f"--environment_option=process_command={program}"]
     said = cc100("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *flags, code=1)
-    assert said.splitlines()[-1].startswith("cc100: Spark: a worker process did not start (exit code 1)")
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"cc100: cannot open {tmp_path}/out/run/run.json: No such file or directory, as seen from ")
+    assert "shared file system or an object store" in said
+
+
+def test_a_worker_program_that_is_not_there(cluster, tmp_path):
+    flags = [*on(cluster.master), "--environment_option=process_command=/nowhere/cc100-worker"]
+    said = cc100("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *flags, code=1)
+    assert said.splitlines()[0].startswith("cc100: Spark: the cluster's machines have no worker program at /nowhere/cc100-worker")
+    assert len(said.splitlines()) == 1
