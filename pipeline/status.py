@@ -117,18 +117,20 @@ def _verify(storage: Storage, console: Console) -> bool:
             listed |= {f"{folder}{name}": entry for name, entry in files.items()}
     bad = 0
     for name, entry in sorted(listed.items()):
-        if storage.size(name) is None:
-            problem = "missing"
-        else:
-            found = storage.fingerprint(name)
-            is_same = (found.bytes, found.sha256) == (entry["bytes"], entry["sha256"])
-            problem = (
-                ""
-                if is_same
-                else f"{found.bytes} bytes, SHA-256 {found.sha256[:12]}..., listed with {entry['bytes']}, {entry['sha256'][:12]}..."
-            )
+        problem = _difference(storage, name, entry)
         if problem:
             bad += 1
-            console.print(f"{storage.uri(name)}: {problem}", markup=False)
+            console.print(f"{storage.uri(name)}: {problem}", markup=False, soft_wrap=True)
     console.print(f"{len(listed) - bad} of {len(listed)} files are what the manifests list")
     return not bad
+
+
+def _difference(storage: Storage, name: str, entry: dict[str, Any]) -> str:
+    """How a file differs from what its manifest lists; empty if it does not."""
+    if storage.size(name) is None:
+        return "missing"
+    found = storage.fingerprint(name)
+    if (found.bytes, found.sha256) == (entry["bytes"], entry["sha256"]):
+        return ""
+    listed = f"{entry['bytes']}, {entry['sha256'][:12]}..."
+    return f"{found.bytes} bytes, SHA-256 {found.sha256[:12]}..., not what its manifest lists ({listed})"
