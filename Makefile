@@ -22,9 +22,10 @@ $(READY): setup.py pyproject.toml constraints.txt
 
 demo: setup
 	rm -rf $(DEMO)
-	$(CC100) corpus --input examples/crawl --output $(DEMO) --config configs/demo.yaml
+	$(CC100) run --input examples/crawl --output $(DEMO) --config configs/demo.yaml
 	$(CC100) status $(DEMO)
 	$(CC100) inspect $(DEMO) --examples 1
+	$(VENV)/bin/python examples/read_tokens.py $(DEMO) en
 
 test: setup
 	CC100_TEST_DATA=$(abspath $(ACCEPTANCE_DATA))/data $(VENV)/bin/pytest -n 2
