@@ -15,7 +15,7 @@ CC100 := $(abspath $(VENV))/bin/cc100
 setup: $(READY)
 
 $(READY): setup.py pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] < (3, 13) else "Python 3.10 to 3.12 is needed; give one with make PYTHON=...")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 13) else "Python 3.11 or 3.12 is needed; give one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[aws,test]'
 	touch $(READY)
