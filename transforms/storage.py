@@ -249,6 +249,21 @@ class Storage:
         else:
             FileSystems.delete([uri])
 
+    def link(self, source: "Storage", name: str, link: str) -> bool:
+        """Give a file of another folder a name here, without a copy of its bytes; False where that cannot be."""
+        if not (self._local and source._local):
+            return False
+        temporary = local_path(self.uri(f"{_TEMPORARY}/{secrets.token_hex(8)}.tmp"))
+        with _errors("write", self.uri(link)):
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source.uri(name), temporary)
+            except OSError:  # another file system, or one without links
+                return False
+            self._rename(str(temporary), self.uri(link))
+            temporary.unlink(missing_ok=True)  # rename(2) leaves it where both names are links to the same file
+        return True
+
     def delete(self, names: list[str]) -> None:
         """Delete files; those that do not exist are no error."""
         for name in names:
