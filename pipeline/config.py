@@ -13,6 +13,8 @@ from cc100.shards.errors import ConfigurationError
 from cc100.transforms.settings import CorpusSettings
 
 SECTIONS: dict[str, type] = typing.get_type_hints(CorpusSettings)
+NO_CORPUS_SECTIONS = ("runner", "tokenizer", "tokens", "run")
+"""Sections that cannot change the corpus."""
 
 
 def load_settings(path: str | None, overrides: list[str]) -> CorpusSettings:
@@ -88,25 +90,27 @@ def _suggest(name: str, known: list[str]) -> str:
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:
-    """A YAML value as the type that a setting has."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
-        return None
-    kind = next(option for option in options if option is not type(None))
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(value)
-        kind = list
-    elif isinstance(value, bool) == (kind is bool) and isinstance(value, kind | int if kind is float else kind):
-        return kind(value)
-    raise ConfigurationError(f"{name} = {value!r} is not allowed: it must be a {kind.__name__}")
+    """A YAML value as the type, or one of the types, that a setting has."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        if kind is type(None):
+            if value is None:
+                return None
+        elif typing.get_origin(kind) is tuple:
+            if isinstance(value, list | tuple):
+                return tuple(value)
+        elif isinstance(value, bool) == (kind is bool) and isinstance(value, kind | int if kind is float else kind):
+            return kind(value)
+    allowed = [{tuple: "list", type(None): "null"}.get(typing.get_origin(kind) or kind, kind) for kind in kinds]
+    named = " or ".join(kind if isinstance(kind, str) else kind.__name__ for kind in allowed)
+    raise ConfigurationError(f"{name} = {value!r} is not allowed: it must be a {named}")
 
 
 def configuration(settings: CorpusSettings) -> dict[str, Any]:
     """The settings that can change the result, as they stand in the manifest: no runner settings, no paths."""
     content: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
-        if field.name not in ("runner", "tokenizer"):
+        if field.name not in NO_CORPUS_SECTIONS:
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
     content["language"]["languages"] = list(settings.language.languages)
@@ -137,7 +141,7 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `runner.*`, `tokenizer.*` and the path of the model is part of the `configuration` in `manifest.json`, by which",
+        "Everything but `runner.*`, `tokenizer.*`, `tokens.*`, `run.*` and the path of the model is part of the `configuration` in `manifest.json`, by which",
         "a run recognises its output folder. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]

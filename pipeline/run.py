@@ -13,11 +13,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
-from cc100.pipeline.corpus import Runner, run_corpus
+from cc100.pipeline.corpus import run_corpus
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.steps import Runner, folder_files
 from cc100.shards import layout
 from cc100.shards.errors import Cc100Error, ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
@@ -25,6 +26,7 @@ from cc100.transforms import extract
 from cc100.transforms.job import InputFile, Job, Model, Outcome, limit_threads, load_job
 from cc100.transforms.language import selected_labels
 from cc100.transforms.language_model import LanguageModel, default_model_path
+from cc100.transforms.preload import preload
 from cc100.transforms.settings import CorpusSettings
 from cc100.transforms.storage import Storage
 
@@ -56,7 +58,9 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
     check_count(request.inputs)
     model = find_model(request.settings)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(contextlib.closing(ForkServer(model))) if _worth_processes(request) else None
+        server = None
+        if _worth_processes(request):
+            server = stack.enter_context(contextlib.closing(ForkServer(preload, dataclasses.asdict(model))))
         stack.enter_context(storage.lock())
         wanted = identity(request, model)
         manifest = finished_manifest(storage, wanted)
@@ -144,14 +148,6 @@ def finished_manifest(storage: Storage, wanted: dict[str, Any]) -> dict[str, Any
         )
     storage.delete([layout.MANIFEST])
     return None
-
-
-def folder_files(storage: Storage, names: Any) -> dict[str, int]:
-    """Sizes of the files in all folders of some paths; each folder is listed once."""
-    present: dict[str, int] = {}
-    for folder in sorted({path.rpartition("/")[0] for path in names}):
-        present.update(storage.files(folder))
-    return present
 
 
 def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -3,8 +3,9 @@
 from rich.console import Console
 from rich.table import Table
 
-from cc100.pipeline.corpus import corpus_steps, read_step
+from cc100.pipeline.corpus import corpus_steps
 from cc100.pipeline.report import print_summary
+from cc100.pipeline.steps import read_step
 from cc100.shards import layout
 from cc100.shards.errors import InputError
 from cc100.shards.manifest import fingerprint

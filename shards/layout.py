@@ -108,6 +108,9 @@ MODEL = "tokenizer/sentencepiece.bpe.model"
 TOKENS = "tokens"
 TOKENS_MANIFEST = "tokens/manifest.json"
 SPLITS = ("train", "valid")
+TOKENIZER_STATE = "run/tokenizer/run.json"
+TRAINED_MODEL = "run/tokenizer/trained.model"
+TOKENS_STATE = "run/tokens/run.json"
 
 
 def part_of(path: str) -> int:

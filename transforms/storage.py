@@ -32,6 +32,7 @@ from cc100.transforms.s3 import share_clients
 _TEMPORARY = "run/tmp"
 _LOCK = "run/lock"
 _LEASE_BEAT_S = 5.0
+_HASHED_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +161,14 @@ class Storage:
         begin = len(self.uri(""))
         return {uri[begin:]: size for uri, size in list_folder(self.uri(folder)).items()}
 
+    def files_below(self, folder: str) -> dict[str, int]:
+        """Paths and sizes in bytes of the files in a folder and in all folders below it."""
+        root, begin = self.uri(folder), len(self.uri(""))
+        if not self._local:
+            return {uri[begin:]: size for uri, size in sorted(match(join(root, "**")).items())}
+        found = sorted(path for path in local_path(root).rglob("*") if path.is_file())
+        return {str(path)[begin:]: path.stat().st_size for path in found}
+
     def size(self, name: str) -> int | None:
         """Size of a file in bytes; None where there is none."""
         return size_of(self.uri(name))
@@ -181,6 +190,15 @@ class Storage:
             raise StorageError(
                 f"{self.uri(name)} is damaged: {_first_line(error)}. Delete it and run the same command again."
             ) from error
+
+    def fingerprint(self, name: str) -> StoredFile:
+        """Size and SHA-256 of a file, read from beginning to end."""
+        digest, size = hashlib.sha256(), 0
+        with open_stream(self.uri(name)) as stream, _errors("read", self.uri(name)):
+            while piece := stream.read(_HASHED_BYTES):
+                digest.update(piece)
+                size += len(piece)
+        return StoredFile(size, digest.hexdigest())
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
