@@ -61,7 +61,31 @@ def make_parser() -> argparse.ArgumentParser:
     )
     look.add_argument("--examples", type=_positive, default=2, metavar="N", help="examples of each fate")
     look.add_argument("--seed", type=int, default=0, metavar="N", help="which examples")
+    add_export_arguments(commands)
     return parser
+
+
+EXPORT_FORMATS = ("fairseq", "datatrove", "litdata", "cc100-txt", "megatron-blend")
+
+
+def add_export_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Arguments of `cc100 export`."""
+    command = commands.add_parser(
+        "export",
+        help="shards or token arrays -> files for other programs",
+        description="Files for other programs. The same command again resumes. docs/readers.md describes the formats.",
+    )
+    command.add_argument("folder", metavar="DIR", help="output folder")
+    command.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="what is made")
+    command.add_argument("--to", metavar="DIR2", help="where it goes (default: DIR/export/FORMAT)")
+    command.add_argument("--languages", default="", metavar="a,b", help="codes of languages (default: all)")
+    command.add_argument(
+        "--compression", choices=("xz", "zst"), default="xz", help="of cc100-txt (default: xz, as CC-100 has it)"
+    )
+    command.add_argument(
+        "--workers", type=_positive, default=usable_cpus(), metavar="N", help="threads (default: the usable CPUs)"
+    )
+    command.add_argument("--verify", action="store_true", help="read a finished export again and compare it")
 
 
 def _positive(text: str) -> int:

@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from cc100.pipeline.config import load_settings
+from cc100.pipeline.export import ExportRequest, export
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
@@ -69,6 +70,15 @@ def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> in
     return 0
 
 
+def run_export_command(options: argparse.Namespace) -> int:
+    """`cc100 export`."""
+    progress = StepProgress()
+    end_on_interrupt(options.to or options.folder, progress)
+    languages = tuple(code.strip() for code in options.languages.split(",") if code.strip())
+    request = ExportRequest(options.format, options.to, languages, options.compression, options.workers, options.verify)
+    return export(open_storage(options.folder), request, progress)
+
+
 def open_storage(folder: str) -> Storage:
     """The output folder, with an absolute path where it is local."""
     return Storage(absolute(folder))
@@ -118,6 +128,8 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
 def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
     if options.command == "corpus":
         return run_corpus_command(options, beam_flags)
+    if options.command == "export":
+        return run_export_command(options)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     storage = open_storage(options.folder)
     if options.command == "status":

@@ -1,7 +1,7 @@
 """CC-100's text files: UTF-8, a paragraph a line, a blank line between pages, compressed as `.xz` or `.zst`.
 
-Lines end in LF alone. Other characters at which some programs break lines (CR, U+0085, U+2028 and others) may stand inside a paragraph and stay:
-read with `newline="\\n"`.
+Lines end in LF alone. Other characters at which some programs break lines (CR, U+0085, U+2028 and others) may stand inside a paragraph,
+and stay: read with `newline="\\n"`.
 
 `.xz` files are streams of 24 MiB of text each, one after the other, as the format allows; `xz`, Python's lzma and all that build on
 liblzma read them as one file. Each is compressed by itself, so that the bytes do not depend on the number of threads. `.zst` files
@@ -82,7 +82,7 @@ class TextTotals:
         if not len(data):
             return
         feeds = data == 10
-        self._hash.update(data)
+        self._hash.update(memoryview(piece))
         self.bytes += len(data)
         self.lines += int(np.count_nonzero(feeds))
         self._blank += int(np.count_nonzero(feeds[1:] & feeds[:-1])) + int(self._after_feed and feeds[0])

@@ -12,8 +12,8 @@ fairseq's `MMapIndexedDataset`, `train.idx` beside `train.bin`:
 The first 17 bytes are those of Megatron's index, and each reader opens the other's file without an error and returns garbage: never put
 both under one prefix.
 
-datatrove and Nanotron: `00000.ds` has the tokens, `00000.ds.index` the token at which each document ends as u64, `00000.ds.metadata` three lines
-of text.
+datatrove and Nanotron: `00000.ds` has the tokens, `00000.ds.index` the token at which each document ends as u64, and
+`00000.ds.metadata` three lines of text.
 
 litdata: a chunk is u32 n, u32[n + 1] byte offsets of the items, then the items; here one item, so that a header of 12 bytes stands before
 the tokens. `index.json` lists the chunks. Offsets are 32 bits wide, so a chunk is smaller than 4 GiB.
@@ -115,7 +115,12 @@ def litdata_index(chunks: Mapping[str, int], version: str) -> bytes:
         version: what changes with the content; readers keep their caches by it.
     """
     listed = [
-        {"filename": name, "dim": tokens, "chunk_size": 1, "chunk_bytes": _LITDATA_HEADER.size + tokens * TOKEN.itemsize}
+        {
+            "filename": name,
+            "dim": tokens,
+            "chunk_size": 1,
+            "chunk_bytes": _LITDATA_HEADER.size + tokens * TOKEN.itemsize,
+        }
         for name, tokens in chunks.items()
     ]
     config = {

@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import io
+import itertools
 import lzma
 import shutil
 import subprocess
@@ -68,7 +69,7 @@ def test_totals_do_not_depend_on_the_pieces(pages, cuts):
     text = ("\n\n".join("\n".join(page) for page in pages) + "\n").encode()
     totals = TextTotals()
     bounds = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in itertools.pairwise(bounds):
         totals.add(text[begin:end])
     assert totals.facts() == {
         "pages": len(pages),

@@ -71,7 +71,9 @@ def test_ids_of_text(tokenizer):
     model = processor(tiny_model())
     lines = text(2000, seed=1) + text(2000)
     assert differences(model, tokenizer, lines) == []
-    ties = sum(ours != theirs for ours, theirs in zip(expected(model, lines), tokenizer(lines)["input_ids"], strict=True))
+    ties = sum(
+        ours != theirs for ours, theirs in zip(expected(model, lines), tokenizer(lines)["input_ids"], strict=True)
+    )
     assert ties <= len(lines) * 0.0005
 
 
@@ -84,10 +86,16 @@ def fuzz(count, seed):
     rng = random.Random(seed)
     pool = [chr(c) for c in (*range(1, 0x250), *range(0x370, 0x500), *range(0x2000, 0x2700), *range(0x3000, 0x3100),
                              *range(0xFF00, 0xFFF0), *range(0x1F300, 0x1F600))]  # fmt: skip
-    pool = [c for c in pool if unicodedata.category(c)[0] != "M" and unicodedata.category(c) != "Cn" and c not in EXTENDING + "\x85"]
+    pool = [
+        c
+        for c in pool
+        if unicodedata.category(c)[0] != "M" and unicodedata.category(c) != "Cn" and c not in EXTENDING + "\x85"
+    ]
     strings = []
     for _ in range(count):
-        parts = rng.choices([*ALPHABETS, "▁", " ", "  ", "\t", "\n", "\xa0", "\u3000", "\u200b", "\ufeff"], k=rng.randint(0, 8))
+        parts = rng.choices(
+            [*ALPHABETS, "▁", " ", "  ", "\t", "\n", "\xa0", "\u3000", "\u200b", "\ufeff"], k=rng.randint(0, 8)
+        )
         parts = ["".join(rng.choices(part, k=rng.randint(1, 4))) + rng.choice(pool) for part in parts]
         strings.append(unicodedata.normalize("NFC", "".join(parts)))
     return [string for string in strings if not any(special in string for special in SPECIALS)]
@@ -133,7 +141,12 @@ def test_vocabulary(tokenizer):
 
 
 def test_special_ids(tokenizer):
-    assert [tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id] == [0, 1, 2, 3]
+    assert [tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id] == [
+        0,
+        1,
+        2,
+        3,
+    ]
     assert [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id] == [0, 2, MASK]
     assert sorted(tokenizer.all_special_tokens) == sorted(SPECIALS)
     assert tokenizer.model_max_length == 512
@@ -145,7 +158,9 @@ def test_literal_specials(tokenizer):
     before, after = tokenizer("abc")["input_ids"][1:-1], tokenizer("xyz")["input_ids"][1:-1]
     assert tokenizer("abc <mask> xyz")["input_ids"] == [0, *before, MASK, *after, 2]
     assert tokenizer("<s></s><pad><unk>")["input_ids"] == [0, 0, 2, 1, 3, 2]
-    assert not {0, 2, MASK} & {number for ids in expected(processor(tiny_model()), list(SPECIALS)) for number in ids[1:-1]}
+    assert not {0, 2, MASK} & {
+        number for ids in expected(processor(tiny_model()), list(SPECIALS)) for number in ids[1:-1]
+    }
 
 
 def test_pair(tokenizer):
