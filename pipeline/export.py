@@ -93,12 +93,10 @@ def _make(target: Target, plan: Plan, pool: Executor, progress: StepProgress) ->
             progress.say(f"{target.uri} is complete; nothing to do")
             return
     begun = target.begun()
-    done = {unit.name: written for unit in plan.units if (written := target.receipt(unit))}
-    if begun is not None and done:
+    if begun is not None and begun != plan.identity and target.has_receipts():
         target.refuse_other(begun, plan.identity)
-    elif begun != plan.identity:
-        done = {}
     target.begin(plan.identity)
+    done = {unit.name: written for unit in plan.units if (written := target.receipt(unit))}
     if manifest is not None:
         for unit in plan.units:
             found = _recorded(target, unit, recorded, manifest)

@@ -162,8 +162,14 @@ class Target:
     def receipt(self, unit: Unit) -> Written | None:
         """What a unit left; None unless all of it is there."""
         name = self._receipt(unit)
-        if self.storage.size(name) is None:
-            return None
+        return self._read_receipt(name) if self.storage.size(name) is not None else None
+
+    def has_receipts(self) -> bool:
+        """Whether anything of an export that is not complete is there."""
+        names = [name for name in self.storage.files(self._state) if not name.endswith("/identity.json")]
+        return any(self._read_receipt(name) for name in names)
+
+    def _read_receipt(self, name: str) -> Written | None:
         try:
             content = self.storage.read_json(name)
             written = Written({path: StoredFile(**file) for path, file in content["files"].items()}, content["facts"])
