@@ -8,23 +8,33 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from cc100.pipeline.config import load_settings
+from cc100.pipeline.encode import run_encode
 from cc100.pipeline.export import ExportRequest, export
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
+from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
+from cc100.pipeline.tokenizer import run_tokenizer
 from cc100.shards.errors import Cc100Error, ConfigurationError
 from cc100.transforms.storage import Storage, absolute, use_beam_flags
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 TRACE = "run/log/error.txt"
+STAGES = {
+    "corpus": ("corpus",),
+    "tokenizer": ("tokenizer",),
+    "encode": ("encode",),
+    "run": ("corpus", "tokenizer", "encode"),
+}
 _PIPE_COLUMNS = 160
 
 
@@ -51,23 +61,58 @@ def check_beam_flags(flags: Sequence[str]) -> None:
         raise ConfigurationError(f"unknown Beam flag {unknown[0]} after --")
 
 
-def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
-    """`cc100 corpus`."""
+def run_stages(options: argparse.Namespace, beam_flags: list[str], stages: Sequence[str]) -> int:
+    """`cc100 corpus | tokenizer | encode`, and all of them in order for `cc100 run`."""
     settings = load_settings(options.config, options.overrides)
-    inputs = resolve_inputs(options.input, options.base, settings)
-    progress = StepProgress()
-    end_on_interrupt(options.output, progress)
-    request = Request(inputs, settings, options.workers, tuple(beam_flags))
-    manifest = run(open_storage(options.output), request, progress)
+    output = options.output or settings.run.output
+    if not output:
+        raise ConfigurationError("no output: give --output, or run.output in the configuration")
+    storage, progress = open_storage(output), StepProgress()
+    end_on_interrupt(output, progress)
+    request = StageRequest(settings, options.workers, tuple(beam_flags))
+    for stage in stages:
+        if stage == "corpus":
+            names = options.input or list(settings.run.input)
+            inputs = resolve_inputs(names, options.base or settings.run.base, settings)
+            manifest = run(storage, Request(inputs, settings, options.workers, tuple(beam_flags)), progress)
+            say_corpus(manifest, output, progress)
+        elif stage == "tokenizer":
+            say_tokenizer(run_tokenizer(storage, request, progress), output, progress)
+        else:
+            say_tokens(run_encode(storage, request, progress), output, progress)
+    return 0
+
+
+def say_corpus(manifest: dict[str, Any], output: str, progress: StepProgress) -> None:
+    """The last lines of a corpus."""
     rejects = sum(entry["rejects"] for entry in manifest["inputs"])
     if rejects:
-        progress.say(f"{rejects} records could not be read; see {options.output}/rejects/")
+        progress.say(f"{rejects} records could not be read; see {output}/rejects/")
     paragraphs = manifest["counts"]["paragraphs"]
     progress.say(
-        f"{options.output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "
-        f"{len(manifest['languages'])} languages; cc100 status {options.output} shows more"
+        f"{output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "
+        f"{len(manifest['languages'])} languages; cc100 status {output} shows more"
     )
-    return 0
+
+
+def say_tokenizer(manifest: dict[str, Any], output: str, progress: StepProgress) -> None:
+    """The last line of a tokenizer."""
+    rows = manifest["languages"].values()
+    sampled = sum(row["sampled_paragraphs"] for row in rows)
+    covered = sum(row["coverage"] * row["sampled_paragraphs"] for row in rows)
+    progress.say(
+        f"{output}/tokenizer: {manifest['options']['vocab_size']:,} pieces, {sampled:,} paragraphs of {len(rows)} languages sampled, "
+        f"{covered / max(sampled, 1):.2%} of them without an unknown piece"
+    )
+
+
+def say_tokens(manifest: dict[str, Any], output: str, progress: StepProgress) -> None:
+    """The last line of the token arrays."""
+    rows = manifest["languages"].values()
+    tokens, documents = (sum(row[key] for row in rows) for key in ("tokens", "documents"))
+    progress.say(
+        f"{output}/tokens: {tokens:,} tokens of {documents:,} documents in {len(rows)} languages, {4 * tokens / 1e6:,.1f} MB"
+    )
 
 
 def run_export_command(options: argparse.Namespace) -> int:
@@ -126,14 +171,16 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
 
 
 def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
-    if options.command == "corpus":
-        return run_corpus_command(options, beam_flags)
+    if options.command in STAGES:
+        if options.command == "tokenizer" and not options.output:
+            raise NotImplementedError
+        return run_stages(options, beam_flags, STAGES[options.command])
     if options.command == "export":
         return run_export_command(options)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     storage = open_storage(options.folder)
     if options.command == "status":
-        return print_status(storage, console)
+        return print_status(storage, console, options.verify)
     return inspect(storage, options.what, options.examples, options.seed, console)
 
 

@@ -141,8 +141,9 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `runner.*`, `tokenizer.*`, `tokens.*`, `run.*` and the path of the model is part of the `configuration` in `manifest.json`, by which",
-        "a run recognises its output folder. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "Everything but `runner.*`, `tokenizer.*`, `tokens.*`, `run.*` and the path of the model is part of the `configuration` in",
+        "`manifest.json`, by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/",
+        "and tokens/. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

@@ -4,15 +4,18 @@ A stage is known by its identity: what it was made of and the settings that can 
 read from its manifest, that of an unfinished one from `run/<stage>/run.json`.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from cc100.pipeline.steps import folder_files
+from cc100.pipeline.fork_server import ForkServer
+from cc100.pipeline.steps import Runner, folder_files, is_local_runner
 from cc100.shards import layout
 from cc100.shards.corpus import Corpus, read_corpus
 from cc100.shards.errors import ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
+from cc100.transforms.settings import CorpusSettings
 from cc100.transforms.storage import Storage
 
 
@@ -37,6 +40,31 @@ class Stage:
     state: str
     steps: tuple[str, ...]
     identify: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRequest:
+    """What the user asked for."""
+
+    settings: CorpusSettings
+    workers: int
+    beam_flags: tuple[str, ...] = ()
+
+    @contextlib.contextmanager
+    def runner(self, text_bytes: int, preload: Callable[..., None], arguments: Mapping[str, Any]) -> Iterator[Runner]:
+        """Runs the stage's Beam jobs, in worker processes where the text is worth it.
+
+        Args:
+            text_bytes: text that the stage reads.
+            preload: what workers need, as for `ForkServer`.
+            arguments: its keyword arguments.
+        """
+        worth = self.workers > 1 and text_bytes >= self.settings.runner.worker_processes_from
+        if worth and is_local_runner(self.beam_flags):
+            with contextlib.closing(ForkServer(preload, arguments)) as server:
+                yield Runner(list(self.beam_flags), self.workers, server)
+        else:
+            yield Runner(list(self.beam_flags), self.workers, None)
 
 
 def open_corpus(storage: Storage) -> Corpus:

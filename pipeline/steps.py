@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apache_beam as beam
@@ -45,6 +45,11 @@ class Step:
     is_map: bool
 
 
+def is_local_runner(flags: Iterable[str]) -> bool:
+    """True unless Beam's flags name another runner than the local one."""
+    return PipelineOptions(list(flags)).get_all_options()["runner"] in (None, "DirectRunner")
+
+
 class Runner:
     """Runs Beam jobs: locally, or wherever Beam's flags say.
 
@@ -56,8 +61,7 @@ class Runner:
 
     def __init__(self, flags: list[str], workers: int, server: ForkServer | None) -> None:
         self._options = PipelineOptions(flags)
-        name = self._options.get_all_options()["runner"]
-        self.is_local = name in (None, "DirectRunner")
+        self.is_local = is_local_runner(flags)
         self._workers, self._server = workers, server
 
     def run(self, build: Build, is_map: bool) -> None:

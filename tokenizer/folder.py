@@ -77,7 +77,9 @@ def validate_model(model: bytes, name: str) -> ModelInfo:
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
-        raise InputError(f"{name} cannot be used as tokenizer: sentencepiece refuses it ({_one_line(error)})") from error
+        raise InputError(
+            f"{name} cannot be used as tokenizer: sentencepiece refuses it ({_one_line(error)})"
+        ) from error
     return ModelInfo(
         sha256=hashlib.sha256(model).hexdigest(),
         pieces=processor.vocab_size(),
@@ -112,6 +114,22 @@ def tokenizer_files(model: bytes) -> dict[str, bytes]:
     }
 
 
+def recorded_options(model: bytes) -> dict[str, Any]:
+    """Options of its training that a model records itself: those that a tokenizer's manifest holds in any case.
+
+    Args:
+        model: bytes of a model that `validate_model` accepts.
+    """
+    trainer = _parsed(model, MODEL).trainer_spec
+    return {
+        "model_type": _name_of(ModelType, trainer.model_type),
+        "vocab_size": trainer.vocab_size,
+        "character_coverage": float(f"{trainer.character_coverage:.7g}"),  # a float32
+        "num_threads": trainer.num_threads,
+        "max_sentence_length": trainer.max_sentence_length,
+    }
+
+
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 
@@ -121,7 +139,9 @@ def _parsed(model: bytes, name: str) -> Any:
     except ValueError as error:
         raise InputError(f"{name} is no SentencePiece model, or a damaged one ({_one_line(error)})") from error
     if not proto.pieces or not proto.HasField("trainer_spec") or not proto.HasField("normalizer_spec"):
-        raise InputError(f"{name} is no SentencePiece model, or a damaged one: {len(proto.pieces)} pieces, or no options")
+        raise InputError(
+            f"{name} is no SentencePiece model, or a damaged one: {len(proto.pieces)} pieces, or no options"
+        )
     return proto
 
 
@@ -134,7 +154,9 @@ def _problems(proto: Any, model_type: str) -> list[str]:
     if model_type != "unigram":
         problems.append(f"its type is {model_type}; only unigram models are supported (model_type=unigram)")
     if trainer.byte_fallback or PieceType.BYTE in types:
-        problems.append("it falls back to bytes, which XLM-R's numbering has no ids for; train with byte_fallback=false")
+        problems.append(
+            "it falls back to bytes, which XLM-R's numbering has no ids for; train with byte_fallback=false"
+        )
     if tuple(pieces[:3]) != FIRST_PIECES or types[:3] != [PieceType.UNKNOWN, PieceType.CONTROL, PieceType.CONTROL]:
         problems.append(
             f"its first pieces are {' '.join(pieces[:3])}, not {' '.join(FIRST_PIECES)}; "

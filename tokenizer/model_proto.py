@@ -20,6 +20,10 @@ _MESSAGES: dict[str, tuple[tuple[str, int, str, str], ...]] = {
     "Piece": (("piece", 1, "string", ""), ("score", 2, "float", "0"), ("type", 3, "int32", "1")),
     "TrainerSpec": (
         ("model_type", 3, "int32", "1"),
+        ("vocab_size", 4, "int32", "8000"),
+        ("character_coverage", 10, "float", "0.9995"),
+        ("num_threads", 16, "int32", "16"),
+        ("max_sentence_length", 18, "int32", "4192"),
         ("treat_whitespace_as_suffix", 24, "bool", "false"),
         ("byte_fallback", 35, "bool", "false"),
     ),

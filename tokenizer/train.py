@@ -1,13 +1,14 @@
 """Training of the SentencePiece unigram model: options with their reasons, an estimate beforehand, progress from the trainer's log.
 
-Measured on SentencePiece 0.2.3: the model depends on the sentences, their order, the options and the number of threads, and on nothing
-else. So the sentences come in a fixed order, threads are 16 on every machine, the trainer samples nothing itself
-(input_sentence_size 0; its own sampling differs from run to run), and neither input nor output is a file, whose path would stand in the model.
+SentencePiece 0.2.3 makes its model of the sentences, their order, the options and the number of threads, and of nothing else. So
+sentences come in a fixed order, threads are 16 on every machine, the trainer samples nothing itself (its own sampling differs from run to
+run), and neither input nor output is a file, whose path would stand in the model.
 """
 
 import dataclasses
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -167,7 +168,8 @@ class TooManyCharactersError(InputError):
     def __init__(self, wanted: int, smallest: int) -> None:
         super().__init__(
             f"tokenizer.vocab_size = {wanted} is too small: the sample's characters alone need {smallest} pieces. "
-            f"Use --set tokenizer.vocab_size={smallest + 1000} or more, --set tokenizer.vocab_size=auto, or lower tokenizer.character_coverage"
+            f"Use --set tokenizer.vocab_size={smallest + 1000} or more, --set tokenizer.vocab_size=auto, or lower "
+            "tokenizer.character_coverage"
         )
         self.smallest = smallest
 
@@ -261,3 +263,11 @@ def _explain(code: int, log: list[str], wanted: int) -> Cc100Error:
     if code == EXIT_REFUSED:
         return ConfigurationError(f"SentencePiece refuses to train: {last}")
     return Cc100Error(f"the trainer ended with code {code}: {last}")
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory of this machine; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -20,7 +20,7 @@ from cc100.shards.records import UInt64s
 from cc100.tokenizer.encoder import Encoder
 from cc100.tokenizer.sampling import copies
 from cc100.tokenizer.text import nfc
-from cc100.transforms.job import Outcome
+from cc100.transforms.job import Outcome, limit_threads
 from cc100.transforms.shard_parts import read_part
 from cc100.transforms.storage import Storage
 
@@ -156,3 +156,9 @@ def cover_part(job: SampleJob, number: int) -> Outcome:
 def load_trained(root: str) -> Encoder:
     """The model that was trained and has not been put into tokenizer/ yet, once per process."""
     return Encoder(Storage(root).read(layout.TRAINED_MODEL))
+
+
+def preload() -> None:
+    """Load what worker processes need once, before they are forked."""
+    limit_threads()
+    nfc(pa.array(["a"]))
