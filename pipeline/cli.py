@@ -59,8 +59,8 @@ def _add_tokenizer(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     tokenizer = commands.add_parser(
         "tokenizer",
         help="shards -> sample -> SentencePiece model, as a folder that Hugging Face and fairseq read",
-        description="Draws the training sample from the shards of DIR, trains SentencePiece on it, writes DIR/tokenizer. With --alpha-table or "
-        "--report it only looks.",
+        description="Draws the training sample from the shards of DIR, trains SentencePiece on it, writes DIR/tokenizer. "
+        "With --alpha-table or --report it only looks.",
     )
     what = tokenizer.add_mutually_exclusive_group(required=True)
     what.add_argument("--output", metavar="DIR", help="folder of a finished corpus")
@@ -96,7 +96,8 @@ def _add_encode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     encode = commands.add_parser(
         "encode",
         help="shards -> token arrays",
-        description="Encodes the shards of DIR with the tokenizer of DIR into memory-mapped arrays, DIR/tokens. The same command again resumes.",
+        description="Encodes the shards of DIR with the tokenizer of DIR into memory-mapped arrays, DIR/tokens. "
+        "The same command again resumes.",
     )
     _add_output(encode, is_required=True)
     _add_settings(encode)

@@ -24,6 +24,7 @@ from cc100.pipeline.run import Request, run
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
 from cc100.pipeline.tokenizer import run_tokenizer
+from cc100.pipeline.tokenizer_report import show_alpha_table, show_report
 from cc100.shards.errors import Cc100Error, ConfigurationError
 from cc100.transforms.storage import Storage, absolute, use_beam_flags
 
@@ -124,6 +125,25 @@ def run_export_command(options: argparse.Namespace) -> int:
     return export(open_storage(options.folder), request, progress)
 
 
+def look_at_tokenizer(options: argparse.Namespace, beam_flags: list[str]) -> int:
+    """`cc100 tokenizer --alpha-table | --report`."""
+    settings = load_settings(options.config, options.overrides)
+    storage, progress = open_storage(options.alpha_table or options.report), StepProgress()
+    end_on_interrupt(storage.root, progress)
+    if options.alpha_table:
+        show_alpha_table(storage, settings.tokenizer, options.alpha, open_console(), progress)
+    else:
+        request = StageRequest(settings, options.workers, tuple(beam_flags))
+        given = (options.baseline, options.baseline_alpha, options.parallel)
+        show_report(storage, request, *given, open_console(), progress)
+    return 0
+
+
+def open_console() -> Console:
+    """Standard output; wide where it is no terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+
+
 def open_storage(folder: str) -> Storage:
     """The output folder, with an absolute path where it is local."""
     return Storage(absolute(folder))
@@ -172,16 +192,28 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
 
 def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
     if options.command in STAGES:
+        if options.command == "tokenizer":
+            _check_looks(options)
         if options.command == "tokenizer" and not options.output:
-            raise NotImplementedError
+            return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
     if options.command == "export":
         return run_export_command(options)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     storage = open_storage(options.folder)
     if options.command == "status":
-        return print_status(storage, console, options.verify)
-    return inspect(storage, options.what, options.examples, options.seed, console)
+        return print_status(storage, open_console(), options.verify)
+    return inspect(storage, options.what, options.examples, options.seed, open_console())
+
+
+def _check_looks(options: argparse.Namespace) -> None:
+    """Refuse arguments of `cc100 tokenizer` that mean nothing beside the others."""
+    if options.alpha is not None and not options.alpha_table:
+        raise ConfigurationError("--alpha goes with --alpha-table; the sample's alpha is --set tokenizer.alpha=...")
+    for name in ("baseline", "baseline_alpha", "parallel"):
+        if getattr(options, name) is not None and not options.report:
+            raise ConfigurationError(f"--{name.replace('_', '-')} goes with --report DIR")
+    if options.baseline is not None and options.baseline_alpha is not None:
+        raise ConfigurationError("--baseline and --baseline-alpha: give one of them")
 
 
 def _report_fault(options: argparse.Namespace, error: Exception) -> None:

@@ -10,10 +10,11 @@ from cc100.pipeline.corpus import corpus_steps
 from cc100.pipeline.report import print_summary, print_tokens
 from cc100.pipeline.stage import Stage, read_manifest
 from cc100.pipeline.steps import read_step
+from cc100.pipeline.training import step_names
 from cc100.shards import layout
 from cc100.shards.errors import InputError
 from cc100.shards.manifest import fingerprint
-from cc100.transforms import gather
+from cc100.transforms import gather, sample
 from cc100.transforms.job import Job, JobReference, load_job, read_receipt
 from cc100.transforms.storage import Storage
 
@@ -99,7 +100,7 @@ def _print_stage(storage: Storage, stage: Stage, console: Console) -> bool:
     parts = len(storage.read_json(stage.state)["job"]["parts"])
     table = _new_steps_table()
     for step in stage.steps:
-        total = 1 if step == tokenizer.STEP_TRAIN else parts
+        total = 1 if step == step_names(sample.TOKENIZER)[1] else parts
         table.add_row(
             step, str(len(storage.files(f"{layout.RUN}/done/{step}"))), str(total), "models" if total == 1 else "parts"
         )

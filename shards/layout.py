@@ -108,8 +108,6 @@ MODEL = "tokenizer/sentencepiece.bpe.model"
 TOKENS = "tokens"
 TOKENS_MANIFEST = "tokens/manifest.json"
 SPLITS = ("train", "valid")
-TOKENIZER_STATE = "run/tokenizer/run.json"
-TRAINED_MODEL = "run/tokenizer/trained.model"
 TOKENS_STATE = "run/tokens/run.json"
 
 
@@ -126,6 +124,16 @@ def tokens(language: str, split: str, part: int) -> str:
     return f"tokens/{urllib.parse.quote(language, safe='')}/{split}-{part:05d}"
 
 
-def sample(language: str, part: int) -> str:
-    """What the tokenizer's sample takes of one part of a language's shards."""
-    return f"run/tokenizer/sample/{urllib.parse.quote(language, safe='')}-{part:05d}.arrow"
+def training_state(work: str) -> str:
+    """State of a training, `tokenizer` or `baseline`."""
+    return f"run/{work}/run.json"
+
+
+def trained_model(work: str) -> str:
+    """The model of a training, before it is put into its place."""
+    return f"run/{work}/trained.model"
+
+
+def sample(work: str, language: str, part: int) -> str:
+    """What the sample of a training takes of one part of a language's shards."""
+    return f"run/{work}/sample/{urllib.parse.quote(language, safe='')}-{part:05d}.arrow"

@@ -25,7 +25,7 @@ Paragraphs: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 
 
 @dataclasses.dataclass(frozen=True)
-class TextCounts:
+class PieceCounts:
     """A text and its pieces; a sum of counts is the count of both texts.
 
     Attributes:
@@ -46,8 +46,8 @@ class TextCounts:
     pieces: int = 0
     unknown: int = 0
 
-    def __add__(self, other: "TextCounts") -> "TextCounts":
-        return TextCounts(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+    def __add__(self, other: "PieceCounts") -> "PieceCounts":
+        return PieceCounts(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     def rates(self) -> dict[str, float]:
         """pieces_per_word, pieces_per_character, pieces_per_byte, unknown_rate and coverage; 0 where there is no text."""
@@ -93,7 +93,7 @@ class Quality:
 
     pieces: int
     scripts: Mapping[str, int]
-    languages: Mapping[str, TextCounts]
+    languages: Mapping[str, PieceCounts]
     tax: Mapping[str, Tax]
 
 
@@ -114,9 +114,9 @@ def evaluate(
         texts: (language, NFC paragraphs); a language may come several times, in parts of any size.
         parallel: of `read_parallel`.
     """
-    languages: dict[str, TextCounts] = {}
+    languages: dict[str, PieceCounts] = {}
     for code, paragraphs in texts:
-        languages[code] = languages.get(code, TextCounts()) + count_text(processor, paragraphs)
+        languages[code] = languages.get(code, PieceCounts()) + count_text(processor, paragraphs)
     ordinary = [number for number in range(processor.vocab_size()) if not _is_special(processor, number)]
     return Quality(
         pieces=processor.vocab_size(),
@@ -130,20 +130,20 @@ def _is_special(processor: SentencePieceProcessor, number: int) -> bool:
     return processor.is_unknown(number) or processor.is_control(number)
 
 
-def count_text(processor: SentencePieceProcessor, paragraphs: Paragraphs) -> TextCounts:
+def count_text(processor: SentencePieceProcessor, paragraphs: Paragraphs) -> PieceCounts:
     """Counts of NFC paragraphs.
 
     Args:
         processor: the model.
         paragraphs: strings, or an Arrow array of strings without nulls.
     """
-    total = TextCounts()
+    total = PieceCounts()
     for start in range(0, len(paragraphs), BATCH):
         batch = paragraphs[start : start + BATCH]
         texts: list[str] = batch.to_pylist() if hasattr(batch, "to_pylist") else list(batch)
         stored = [text.encode() for text in texts]
         lengths, unknown = encoded_lengths(processor, stored)
-        total += TextCounts(
+        total += PieceCounts(
             paragraphs=len(texts),
             covered=int(np.count_nonzero(unknown == 0)),
             words=sum(len(text.split()) for text in texts),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cc100.tokenizer.charts import DotChart, Format, draw
-from cc100.tokenizer.evaluate import Quality, TextCounts, quotient
+from cc100.tokenizer.evaluate import PieceCounts, Quality, quotient
 
 MEASURES = {
     "pieces_per_word": "pieces per word",
@@ -23,7 +23,7 @@ def report(ours: Quality, baseline: Quality | None = None) -> dict[str, Any]:
     """The report as JSON values.
 
     Keys: `model`, with `pieces`, `scripts.<script>` {pieces, share} and `languages.<code>` {the counts and rates of
-    `TextCounts`, and `tax` {segments, pieces, reference_pieces, ratio} where there is parallel text}; and with a
+    `PieceCounts`, and `tax` {segments, pieces, reference_pieces, ratio} where there is parallel text}; and with a
     baseline `baseline`, likewise, and `ratios.<code>` {`pieces`: ours over the baseline's, below 1 where ours is
     shorter; `unknown` of unknown pieces; `tax`, with parallel text}. A ratio without divisor is null.
 
@@ -62,7 +62,7 @@ def _ratios(ours: Quality, baseline: Quality) -> dict[str, dict[str, float | Non
 
 
 def _require_same_text(ours: Quality, baseline: Quality) -> None:
-    def text(counts: TextCounts) -> tuple[int, ...]:
+    def text(counts: PieceCounts) -> tuple[int, ...]:
         return counts.paragraphs, counts.words, counts.characters, counts.bytes
 
     here = {code: text(counts) for code, counts in ours.languages.items()}
@@ -76,7 +76,7 @@ def _require_same_text(ours: Quality, baseline: Quality) -> None:
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
-_COUNTS = tuple(field.name for field in dataclasses.fields(TextCounts))
+_COUNTS = tuple(field.name for field in dataclasses.fields(PieceCounts))
 _RATES = tuple(MEASURES)[:-1]
 
 
@@ -137,7 +137,7 @@ def report_markdown(ours: Quality, baseline: Quality | None = None, name: str = 
 
 
 def _summary(ours: Quality, baseline: Quality | None, name: str) -> str:
-    total = sum(ours.languages.values(), TextCounts())
+    total = sum(ours.languages.values(), PieceCounts())
     lines = f"{ours.pieces:,} pieces, measured on {total.paragraphs:,} paragraphs in {len(ours.languages)} languages."
     if baseline is None:
         return lines

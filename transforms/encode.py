@@ -21,7 +21,7 @@ from cc100.shards.token_arrays import TOKEN, Int32s, TokenIndex
 from cc100.tokenizer.encoder import UNK, Encoder
 from cc100.tokenizer.text import TextCounts, nfc
 from cc100.transforms.job import Outcome, limit_threads
-from cc100.transforms.shard_parts import read_part
+from cc100.transforms.shard_parts import check_part, read_part
 from cc100.transforms.storage import Storage, StoredFile
 
 STEP = "encode"
@@ -101,6 +101,7 @@ class _Split:
 def encode_part(job: EncodeJob, number: int) -> Outcome:
     """Encode one part into its pairs."""
     part, encoder = job.parts[number], load_encoder(job.storage.root, job.model_sha256)
+    check_part(job.storage, part)
     text, unknown = TextCounts(), 0
     with contextlib.ExitStack() as stack:
         train, valid = (

@@ -21,11 +21,11 @@ from cc100.tokenizer.encoder import Encoder
 from cc100.tokenizer.sampling import copies
 from cc100.tokenizer.text import nfc
 from cc100.transforms.job import Outcome, limit_threads
-from cc100.transforms.shard_parts import read_part
+from cc100.transforms.shard_parts import check_part, read_part
 from cc100.transforms.storage import Storage
 
-STEP_SAMPLE = "tokenizer-sample"
-STEP_COVERAGE = "tokenizer-coverage"
+TOKENIZER, BASELINE = "tokenizer", "baseline"
+"""What a model is trained for: the corpus's tokenizer, or another one to compare it with."""
 
 RESERVED = "\u2585".encode()
 """SentencePiece drops every sentence with this character, silently."""
@@ -35,10 +35,11 @@ SAMPLE = pa.schema([("text", pa.binary()), ("copies", pa.int32())])
 
 @dataclasses.dataclass(frozen=True)
 class SampleJob:
-    """What the steps of the sample need; read from `run/tokenizer/run.json`.
+    """What the steps of the sample need; read from `run/<work>/run.json`.
 
     Attributes:
         storage: the output folder.
+        work: what the model is trained for.
         parts: parts of the corpus, by language and part.
         rates: average copies of a paragraph, by language.
         seed: of the draw.
@@ -46,6 +47,7 @@ class SampleJob:
     """
 
     storage: Storage
+    work: str
     parts: tuple[ShardPart, ...]
     rates: dict[str, float]
     seed: int
@@ -53,8 +55,17 @@ class SampleJob:
 
 
 def load_sample_job(storage: Storage) -> SampleJob:
-    """Read `run/tokenizer/run.json`."""
-    content = storage.read_json(layout.TOKENIZER_STATE)["job"]
+    """Read the state of the tokenizer's training."""
+    return _load(storage, TOKENIZER)
+
+
+def load_baseline_job(storage: Storage) -> SampleJob:
+    """Read the state of the baseline's training."""
+    return _load(storage, BASELINE)
+
+
+def _load(storage: Storage, work: str) -> SampleJob:
+    content = storage.read_json(layout.training_state(work))["job"]
     return SampleJob(storage, **content | {"parts": tuple(ShardPart(**entry) for entry in content["parts"])})
 
 
@@ -103,8 +114,9 @@ def draw(ids: UInt64s, text: pa.StringArray, rate: float, seed: int, max_bytes: 
 def sample_part(job: SampleJob, number: int) -> Outcome:
     """Draw the sample of one part into its file."""
     part = job.parts[number]
+    check_part(job.storage, part)
     figures = dict.fromkeys(("paragraphs", "bytes", "sampled_paragraphs", "sampled_bytes", "too_long", "reserved"), 0)
-    name = layout.sample(part.language, part.part)
+    name = layout.sample(job.work, part.language, part.part)
     options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
     with job.storage.create(name) as out, pa.ipc.new_file(out, SAMPLE, options=options) as writer:
         for group in read_part(job.storage, part, ["paragraph_ids", "paragraphs"]):
@@ -127,9 +139,9 @@ def text_bytes(text: pa.StringArray) -> int:
     return int(offsets[-1] - offsets[0]) if len(offsets) else 0
 
 
-def read_sample(storage: Storage, part: ShardPart) -> Iterator[pa.RecordBatch]:
+def read_sample(job: SampleJob, part: ShardPart) -> Iterator[pa.RecordBatch]:
     """The sample of one part, batch by batch, with the columns of SAMPLE."""
-    name = layout.sample(part.language, part.part)
+    storage, name = job.storage, layout.sample(job.work, part.language, part.part)
     with storage.open_arrow(name) as source:
         try:
             reader = pa.ipc.open_file(source)
@@ -144,18 +156,18 @@ def read_sample(storage: Storage, part: ShardPart) -> Iterator[pa.RecordBatch]:
 
 def cover_part(job: SampleJob, number: int) -> Outcome:
     """Count the sampled paragraphs of one part that the trained model encodes without an unknown piece."""
-    part, encoder = job.parts[number], load_trained(job.storage.root)
+    part, encoder = job.parts[number], load_trained(job.storage.root, job.work)
     covered = 0
-    for batch in read_sample(job.storage, part):
+    for batch in read_sample(job, part):
         unknown = encoder.has_unknown(batch["text"].to_pylist())
         covered += int(batch["copies"].to_numpy()[~unknown].sum())
     return Outcome({}, {"language": part.language, "covered": covered})
 
 
 @functools.lru_cache(maxsize=1)
-def load_trained(root: str) -> Encoder:
-    """The model that was trained and has not been put into tokenizer/ yet, once per process."""
-    return Encoder(Storage(root).read(layout.TRAINED_MODEL))
+def load_trained(root: str, work: str) -> Encoder:
+    """The model that was trained and has not been put into its place yet, once per process."""
+    return Encoder(Storage(root).read(layout.trained_model(work)))
 
 
 def preload() -> None:

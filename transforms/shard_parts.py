@@ -47,21 +47,26 @@ class _NumberParts(beam.DoFn):
         yield from range(len(self._job.load().parts))
 
 
-def read_part(storage: Storage, part: ShardPart, columns: list[str]) -> Iterator[dict[str, pa.Array]]:
-    """Columns of the row groups of a part, after a look at its size and SHA-256.
+def check_part(storage: Storage, part: ShardPart) -> None:
+    """Read a part and compare its size and SHA-256 with the corpus's manifest: a small cost beside all that is done with it.
 
     Raises:
-        DamagedFileError: it is not the file of which the corpus's manifest speaks, or it cannot be read.
+        DamagedFileError: it is another file.
     """
     found = storage.fingerprint(part.name)
     if (found.bytes, found.sha256) != (part.bytes, part.sha256):
         raise DamagedFileError(
-            f"{storage.uri(part.name)} is not the file that manifest.json lists: {found.bytes} bytes, SHA-256 {found.sha256[:12]}..., "
-            f"not {part.bytes}, {part.sha256[:12]}... Restore it, or build the corpus anew"
+            f"{storage.uri(part.name)} is not the file that manifest.json lists: {found.bytes} bytes, "
+            f"SHA-256 {found.sha256[:12]}..., not {part.bytes}, {part.sha256[:12]}... Restore it, or build the corpus anew"
         )
+
+
+def read_part(storage: Storage, part: ShardPart, columns: list[str]) -> Iterator[dict[str, pa.Array]]:
+    """Columns of the row groups of a part.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
     with storage.open_arrow(part.name) as source:
         for table in parquet.batches(source, storage.uri(part.name), columns):
-            yield {
-                name: table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
-                for name in columns
-            }
+            yield {name: table[name].chunk(0) for name in columns}

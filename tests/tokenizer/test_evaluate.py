@@ -11,8 +11,8 @@ from tiny_tokenizer import processor, text, tiny_model, train
 from cc100.shards.errors import InputError
 from cc100.tokenizer import evaluate as module
 from cc100.tokenizer.evaluate import (
+    PieceCounts,
     Tax,
-    TextCounts,
     count_text,
     encoded_lengths,
     evaluate,
@@ -27,7 +27,7 @@ def plain(model, paragraphs):
     """The counts, one piece at a time."""
     encoded = [model.encode(paragraph, out_type=str) for paragraph in paragraphs]
     unknown = [sum(model.piece_to_id(piece) == 0 for piece in pieces) for pieces in encoded]
-    return TextCounts(
+    return PieceCounts(
         paragraphs=len(paragraphs),
         covered=sum(not count for count in unknown),
         words=len(" \n ".join(paragraphs).split()),
@@ -68,11 +68,11 @@ def test_arrow_arrays():
 def test_counts_add_up():
     lines = text(50)
     assert count_text(MODEL, lines[:20]) + count_text(MODEL, lines[20:]) == count_text(MODEL, lines)
-    assert count_text(MODEL, []) == TextCounts()
+    assert count_text(MODEL, []) == PieceCounts()
 
 
 def test_rates():
-    rates = TextCounts(paragraphs=4, covered=3, words=10, characters=50, bytes=100, pieces=20, unknown=1).rates()
+    rates = PieceCounts(paragraphs=4, covered=3, words=10, characters=50, bytes=100, pieces=20, unknown=1).rates()
     assert rates == {
         "pieces_per_word": 2.0,
         "pieces_per_character": 0.4,
@@ -80,7 +80,7 @@ def test_rates():
         "unknown_rate": 0.05,
         "coverage": 0.75,
     }
-    assert set(TextCounts().rates().values()) == {0.0}
+    assert set(PieceCounts().rates().values()) == {0.0}
 
 
 def test_lengths_of_texts_without_pieces():

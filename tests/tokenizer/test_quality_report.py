@@ -8,15 +8,15 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tiny_tokenizer import processor, text, tiny_model, train
 
-from cc100.tokenizer.evaluate import Quality, Tax, TextCounts, evaluate
+from cc100.tokenizer.evaluate import PieceCounts, Quality, Tax, evaluate
 from cc100.tokenizer.quality_report import MEASURES, report, report_chart, report_csv, report_markdown
 
 OURS = Quality(
     pieces=10,
     scripts={"Latin": 6, "Common": 1},
     languages={
-        "en": TextCounts(paragraphs=4, covered=4, words=10, characters=50, bytes=50, pieces=12, unknown=0),
-        "hi": TextCounts(paragraphs=2, covered=1, words=10, characters=40, bytes=100, pieces=30, unknown=3),
+        "en": PieceCounts(paragraphs=4, covered=4, words=10, characters=50, bytes=50, pieces=12, unknown=0),
+        "hi": PieceCounts(paragraphs=2, covered=1, words=10, characters=40, bytes=100, pieces=30, unknown=3),
     },
     tax={"en": Tax(5, 40, 40), "hi": Tax(5, 60, 40), "yo": Tax(0, 0, 0)},
 )
@@ -24,8 +24,8 @@ BASELINE = Quality(
     pieces=11,
     scripts={"Latin": 5, "Thai": 3},
     languages={
-        "en": TextCounts(paragraphs=4, covered=4, words=10, characters=50, bytes=50, pieces=10, unknown=0),
-        "hi": TextCounts(paragraphs=2, covered=0, words=10, characters=40, bytes=100, pieces=40, unknown=6),
+        "en": PieceCounts(paragraphs=4, covered=4, words=10, characters=50, bytes=50, pieces=10, unknown=0),
+        "hi": PieceCounts(paragraphs=2, covered=0, words=10, characters=40, bytes=100, pieces=40, unknown=6),
     },
     tax={"en": Tax(5, 32, 32), "hi": Tax(5, 64, 32), "yo": Tax(0, 0, 0)},
 )
@@ -70,7 +70,7 @@ def test_json_without_baseline():
 
 
 def test_a_baseline_on_other_text_is_refused():
-    other = Quality(11, {}, {**BASELINE.languages, "fr": TextCounts(paragraphs=1)}, BASELINE.tax)
+    other = Quality(11, {}, {**BASELINE.languages, "fr": PieceCounts(paragraphs=1)}, BASELINE.tax)
     for function in (report, report_csv, report_markdown):
         with pytest.raises(ValueError, match="different text of fr"):
             function(OURS, other)
@@ -154,7 +154,7 @@ def test_chart(measure):
 
 
 def test_chart_of_170_languages():
-    counts = {f"l{n:03d}": TextCounts(1, 1, 10, 50, 60, 10 + n) for n in range(170)}
+    counts = {f"l{n:03d}": PieceCounts(1, 1, 10, 50, 60, 10 + n) for n in range(170)}
     drawn = report_chart(Quality(10, {}, counts, {}), None, "svg")
     assert [text for text in svg_texts(drawn) if text in counts] == sorted(counts, reverse=True)
     assert report_chart(Quality(10, {}, counts, {}), None, "svg") == drawn
