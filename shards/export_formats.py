@@ -9,8 +9,8 @@ fairseq's `MMapIndexedDataset`, `train.idx` beside `train.bin`:
     i32[S]   tokens of each item
     i64[S]   byte at which each item begins in .bin
 
-The first 17 bytes are those of Megatron's index, and each reader opens the other's file without an error and returns garbage: never put
-both under one prefix.
+The first 18 bytes are those of Megatron's index. fairseq's reader opens Megatron's without an error and returns garbage: never put both
+under one prefix.
 
 datatrove and Nanotron: `00000.ds` has the tokens, `00000.ds.index` the token at which each document ends as u64, and
 `00000.ds.metadata` three lines of text.

@@ -89,7 +89,7 @@ class FairseqItems:
         items = int.from_bytes(data[18:26], "little")
         self.sizes = np.frombuffer(data, "<i4", items, 26)
         self.pointers = np.frombuffer(data, "<i8", items, 26 + 4 * items)
-        assert len(data) == 26 + 12 * items
+        self.trailing_bytes = len(data) - 26 - 12 * items
         self.tokens = prefix.with_name(prefix.name + ".bin").read_bytes()
 
     def __getitem__(self, number):
@@ -107,13 +107,21 @@ def test_fairseq_reads_every_line(out):
     for language in ("de", "sw", "zh-Hant"):
         for number, part in enumerate(arrays(out, language, "train")):
             items = FairseqItems(root / language / f"train{number or ''}")
-            assert len(items.sizes) == len(part)
+            assert (len(items.sizes), items.trailing_bytes) == (len(part), 0)
             assert all(np.array_equal(items[at], part[at]) for at in range(len(part)))
     valid = [sequence for part in arrays(out, "de", "valid") for sequence in part]
     items = FairseqItems(root / "de/valid")
     assert [items[at].tolist() for at in range(len(items.sizes))] == [sequence.tolist() for sequence in valid]
     assert len(arrays(out, "de", "valid")) > 1
     assert (root / "dict.txt").read_bytes() == (out / "tokenizer/dict.txt").read_bytes()
+
+
+def test_fairseq_would_read_garbage_from_an_index_of_megatron(made):
+    """Why the two never share a prefix: nothing that fairseq looks at tells them apart."""
+    part = arrays(made[0], "de", "train")[0]
+    items = FairseqItems(made[0] / "tokens/de/train-00000")
+    assert items.sizes[:2].tolist() == [len(part.index.documents), 0]
+    assert items.sizes[2:].tolist() == part.index.lengths[:-2].tolist()
 
 
 def test_datatrove_has_the_documents(out):

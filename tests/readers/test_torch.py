@@ -122,13 +122,10 @@ def test_litdata(snippet, out, pairs):
     assert sorted(path.name for path in (out / "export/litdata/de/train").iterdir()) == before
 
 
-def test_the_trap_of_fairseqs_index(out, pairs, tmp_path):
-    """Why the two indexes never share a prefix: Megatron opens fairseq's without a word."""
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_megatron_does_not_open_an_index_of_fairseq(out):
     need("megatron.core")
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
-    try:
-        dataset = IndexedDataset(str(out / "export/fairseq/de/train"))
-    except (AssertionError, ValueError):
-        return
-    assert len(dataset) != len(pairs["de/train-00000"]) or not np.array_equal(dataset[0], pairs["de/train-00000"][0])
+    with pytest.raises(ValueError, match="buffer"):
+        IndexedDataset(str(out / "export/fairseq/de/train"))
