@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cc100.pipeline.config import load_settings
 from cc100.pipeline.encode import run_encode
+from cc100.pipeline.export import ExportRequest, export
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
@@ -115,6 +116,15 @@ def say_tokens(manifest: dict[str, Any], output: str, progress: StepProgress) ->
     )
 
 
+def run_export_command(options: argparse.Namespace) -> int:
+    """`cc100 export`."""
+    progress = StepProgress()
+    end_on_interrupt(options.to or options.folder, progress)
+    languages = tuple(code.strip() for code in options.languages.split(",") if code.strip())
+    request = ExportRequest(options.format, options.to, languages, options.compression, options.workers, options.verify)
+    return export(open_storage(options.folder), request, progress)
+
+
 def look_at_tokenizer(options: argparse.Namespace, beam_flags: list[str]) -> int:
     """`cc100 tokenizer --alpha-table | --report`."""
     settings = load_settings(options.config, options.overrides)
@@ -187,6 +197,8 @@ def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
         if options.command == "tokenizer" and not options.output:
             return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
+    if options.command == "export":
+        return run_export_command(options)
     storage = open_storage(options.folder)
     if options.command == "status":
         return print_status(storage, open_console(), options.verify)
