@@ -35,8 +35,7 @@ class TextSource:
         storage: the output folder.
 
     Attributes:
-        manifest: content of manifest.json.
-        parts: paths of the shards of each language, in order.
+        corpus: what its manifest says.
 
     Raises:
         InputError: there is no complete corpus.
@@ -48,23 +47,20 @@ class TextSource:
             raise InputError(
                 f"{storage.root} has no {layout.MANIFEST}: run cc100 corpus --output {storage.root} to its end first"
             )
-        data = storage.read(layout.MANIFEST)
-        self._sha256 = hashlib.sha256(data).hexdigest()
-        self.manifest: dict[str, Any] = storage.read_json(layout.MANIFEST)
-        self.parts: dict[str, list[str]] = {}
-        for path in sorted(self.manifest["files"]):
-            code = layout.language_of(path)
-            if path.startswith("shards/") and code is not None:
-                self.parts.setdefault(code, []).append(path)
+        self.corpus = read_corpus(storage.read(layout.MANIFEST), storage.uri(layout.MANIFEST))
 
     @property
     def languages(self) -> list[str]:
         """Codes of all languages."""
-        return sorted(self.parts)
+        return sorted(self.corpus.languages)
 
     def identity(self) -> dict[str, Any]:
         """What two exports must have in common to lie in one folder."""
-        return {"corpus_sha256": self._sha256}
+        return {"corpus_sha256": self.corpus.sha256}
+
+    def parts(self, language: str) -> list[ShardPart]:
+        """Shards of a language, in order."""
+        return [part for part in self.corpus.parts if part.language == language]
 
     def text(self, language: str) -> Iterator[bytes | pa.Buffer]:
         """Text of a language in pieces: a paragraph a line, a blank line between pages.
