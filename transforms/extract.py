@@ -20,7 +20,7 @@ from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outc
 from cc100.transforms.normalisation import digest_paragraphs
 from cc100.transforms.paragraphs import Paragraphs, split_pages, string_array
 from cc100.transforms.storage import open_stream
-from cc100.transforms.warc import Record, Reject, read_conversions
+from cc100.transforms.warc import Record, Reject, read_records
 
 STEP = "extract"
 
@@ -48,7 +48,7 @@ def extract_file(job: Job, file_index: int) -> Outcome:
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_stream(job.inputs[file_index].uri))
         out = stack.enter_context(job.storage.create(documents))
-        records = read_conversions(
+        records = read_records(
             stream, max_record_bytes=job.settings.input.max_record_bytes, on_reject=rejects.append
         )
         with parquet.writer(out, DOCUMENTS, zstd_level=job.settings.documents.zstd_level) as writer:
