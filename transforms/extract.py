@@ -16,6 +16,7 @@ from cc100.shards import layout, parquet
 from cc100.shards.array_file import ArrayWriter
 from cc100.shards.records import DOCUMENTS, paragraph_ids
 from cc100.transforms.exact import number_forms, range_index
+from cc100.transforms.html import extract_pages
 from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome
 from cc100.transforms.normalisation import digest_paragraphs
 from cc100.transforms.paragraphs import Paragraphs, split_pages, string_array
@@ -43,14 +44,20 @@ def extract_file(job: Job, file_index: int) -> Outcome:
     """Read one crawl file, row group by row group."""
     rejects: list[Reject] = []
     digests: list[Array] = []
+    skips: list[str] = []
     pages = paragraphs = text_bytes = 0
+    settings = job.settings.input
     documents = layout.documents(file_index)
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_stream(job.inputs[file_index].uri))
         out = stack.enter_context(job.storage.create(documents))
         records = read_records(
-            stream, max_record_bytes=job.settings.input.max_record_bytes, on_reject=rejects.append
+            stream,
+            max_record_bytes=settings.max_record_bytes,
+            on_reject=rejects.append,
+            verify_digests=settings.verify_digests,
         )
+        records = extract_pages(records, job.settings.html, rejects.append, skips.append)
         with parquet.writer(out, DOCUMENTS, zstd_level=job.settings.documents.zstd_level) as writer:
             for group in group_records(records, job.settings.documents.row_group_bytes):
                 split = split_group(group)
@@ -69,6 +76,7 @@ def extract_file(job: Job, file_index: int) -> Outcome:
         "text_bytes": text_bytes,
         "rejects": len(rejects),
         "rejects_by_reason": dict(Counter(reject.reason for reject in rejects)),
+        "skipped": dict(sorted(Counter(skips).items())),
     }
     return Outcome(files, figures)
 
