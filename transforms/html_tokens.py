@@ -14,8 +14,6 @@ Bytes = NDArray[np.uint8]
 
 _LT, _GT, _SLASH, _BANG, _QUESTION, _DASH, _EQUALS = (ord(char) for char in "<>/!?-=")
 _QUOTE, _APOSTROPHE, _SPACE = ord('"'), ord("'"), ord(" ")
-_NONE = np.uint64(0)
-_FIVE = np.uint64(8)
 
 
 def name_code(name: str) -> int:
@@ -29,14 +27,17 @@ def _codes(names: str) -> NDArray[np.uint64]:
 
 DROPPED = _codes("script style iframe noembed noframes textarea xmp svg template")
 """Elements that are removed with their content, which is no markup, or no text of the page."""
-_FORMATTING = _codes("a b big code em font i nobr s small strike strong tt u")
+_FORMATTING = _codes("b big code em font i s small strike strong tt u")
+"""Elements that the parser opens again in every block until they are closed; of equal ones it remembers three."""
 _UNBALANCED = _codes(
     "area base br col embed hr img input link meta param source track wbr p li dt dd td th tr tbody thead tfoot "
-    "option optgroup colgroup html head body rp rt"
+    "option optgroup colgroup html head body rp rt a nobr button form"
 )
-"""Elements without an end tag, or whose end tag may be left out: they say nothing about how deep a page is nested."""
+"""Elements without an end tag, whose end tag may be left out, or which end the one before: they say nothing about how deep a page is nested."""
 _KEPT_ATTRIBUTES = _codes("class id role hidden aria-hidden style itemprop href type")
-_SCRIPT, _HREF, _SVG, _STYLE_NAME = (np.uint64(name_code(name)) for name in ("script", "href", "svg", "style"))
+_SCRIPT, _HREF, _SVG = (np.uint64(name_code(name)) for name in ("script", "href", "svg"))
+_EQUAL_FORMATTING = 3
+_SEEN = 1 << 12
 
 
 @njit(cache=True, nogil=True)
@@ -74,7 +75,6 @@ def _find_end_tag(data: Bytes, at: int, name: np.uint64) -> int:
     is_script = name == _SCRIPT
     is_escaped = False  # in a script, between `<!--` and `-->` ...
     is_nested = False  # ... and a `<script` there: its end tag does not end the element
-    depth = 0  # of svg elements inside svg
     while at + 1 < data.size:
         if data[at] != _LT:
             if is_escaped and data[at] == _DASH and at + 2 < data.size and data[at + 1] == _DASH and data[at + 2] == _GT:
@@ -85,19 +85,14 @@ def _find_end_tag(data: Bytes, at: int, name: np.uint64) -> int:
         if following == _SLASH:
             found, _ = read_name(data, at + 2, False)
             if found == name:
-                if is_nested:
-                    is_nested = False
-                elif depth:
-                    depth -= 1
-                else:
+                if not is_nested:
                     return at
+                is_nested = False
         elif is_script and following == _BANG and at + 3 < data.size and data[at + 2] == _DASH and data[at + 3] == _DASH:
             is_escaped = True
-        elif is_escaped or name == _SVG:
+        elif is_escaped:
             found, _ = read_name(data, at + 1, False)
-            if found == name:
-                is_nested = is_escaped
-                depth += name == _SVG
+            is_nested |= found == name
         at += 1
     return data.size
 
@@ -175,6 +170,21 @@ def _copy_attributes(data: Bytes, at: int, out: Bytes, size: int, is_copied: boo
 
 
 @njit(cache=True, nogil=True)
+def _is_new(seen: NDArray[np.uint64], out: Bytes, begin: int, end: int) -> bool:
+    """Add a tag to a table of hashes (FNV-1a, open addressing); False where it is in it."""
+    value = np.uint64(0xCBF29CE484222325)
+    for at in range(begin, end):
+        value = (value ^ np.uint64(out[at])) * np.uint64(0x100000001B3)
+    slot = np.int64(value & np.uint64(_SEEN - 1))
+    while seen[slot]:
+        if seen[slot] == value:
+            return False
+        slot = (slot + 1) & np.int64(_SEEN - 1)
+    seen[slot] = value
+    return True
+
+
+@njit(cache=True, nogil=True)
 def strip_markup(data: Bytes, max_nodes: int, max_depth: int) -> tuple[Bytes, int, int]:
     """Remove from a page what carries no text.
 
@@ -185,12 +195,15 @@ def strip_markup(data: Bytes, max_nodes: int, max_depth: int) -> tuple[Bytes, in
 
     Returns:
         The stripped page, uint8[m]; an upper estimate of the nodes of its tree, and of the depth of its nesting. Above
-        a limit it ends early. The estimates follow from tags alone. Each formatting element that is not closed may be
-        opened again in every block after it, so their number multiplies that of the tags.
+        a limit it ends early. The estimates follow from tags alone: a formatting element that is not closed may be opened
+        again in every element after it, so that their number multiplies that of the tags.
     """
     out = np.empty(data.size + 16, np.uint8)
     size = at = 0
     nodes = depth = deepest = unclosed = 0
+    has_svg_end = True
+    seen = np.zeros(_SEEN, np.uint64)  # formatting tags, by a hash
+    distinct = 0
     while at < data.size:
         byte = data[at]
         if byte != _LT or at + 1 == data.size:
@@ -215,17 +228,23 @@ def strip_markup(data: Bytes, max_nodes: int, max_depth: int) -> tuple[Bytes, in
             out[size] = byte
             size += 1
             at += 1
+            nodes += 1
+            if nodes > max_nodes:
+                break
             continue
         name, name_end = read_name(data, letter, False)
         if contains(DROPPED, name):
             at, size = _copy_attributes(data, name_end, out, size, False)
             is_empty = name == _SVG and data[min(at, data.size) - 2] == _SLASH
             if not (is_end or is_empty):
-                end = _find_end_tag(data, at, name)
-                if end < data.size or name != _SVG:  # an svg without an end is a tag like others
+                is_svg = name == _SVG
+                end = _find_end_tag(data, at, name) if has_svg_end or not is_svg else data.size
+                has_svg_end &= end < data.size or not is_svg
+                if end < data.size or not is_svg:  # an svg without an end is a tag like others
                     at, size = _copy_attributes(data, min(end + 2, data.size), out, size, False)
                     at = min(at, data.size)
             continue
+        begin = size
         size = _copy(data, at, name_end, out, size)
         at, size = _copy_attributes(data, name_end, out, size, not is_end)
         out[size] = _GT
@@ -233,10 +252,13 @@ def strip_markup(data: Bytes, max_nodes: int, max_depth: int) -> tuple[Bytes, in
         # What the parser would build.
         step = 0 if contains(_UNBALANCED, name) else (-1 if is_end else 1)
         depth = max(0, depth + step)
-        if contains(_FORMATTING, name):
+        is_formatting = contains(_FORMATTING, name)
+        if is_formatting:
             unclosed = max(0, unclosed + step)
+            if not is_end and distinct < _SEEN // 2:
+                distinct += _is_new(seen, out, begin, size)
         if not is_end:
-            nodes += 2 + (unclosed if step == 0 or not contains(_FORMATTING, name) else 0)
+            nodes += 2 + (0 if is_formatting else min(unclosed, _EQUAL_FORMATTING * distinct))
         deepest = max(deepest, depth)
         if nodes > max_nodes or deepest > max_depth:
             break
