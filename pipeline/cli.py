@@ -32,13 +32,15 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="X",
-        help="a file, folder, glob or paths file; may be repeated",
+        help="a file, folder, glob, paths file, URL, or a crawl by its name (crawl:CC-MAIN-2018-51); may be repeated",
     )
     corpus.add_argument(
         "--output", required=True, metavar="DIR", help="output folder, on any file system that Beam knows"
     )
     corpus.add_argument(
-        "--base", metavar="URI", help="what the names in a paths file are relative to (default: its folder)"
+        "--base",
+        metavar="URI",
+        help="what the names in a paths file are relative to (default: its folder; for a crawl: input.base)",
     )
     corpus.add_argument("--config", metavar="FILE", help="YAML file with settings")
     corpus.add_argument(

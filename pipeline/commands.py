@@ -17,6 +17,7 @@ from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.status import print_status
 from cc100.shards.errors import Cc100Error, ConfigurationError
@@ -61,6 +62,12 @@ def run_corpus_command(options: argparse.Namespace, beam_flags: list[str]) -> in
     rejects = sum(entry["rejects"] for entry in manifest["inputs"])
     if rejects:
         progress.say(f"{rejects} records could not be read; see {options.output}/rejects/")
+    missing = quarantined_inputs(manifest)
+    if missing:
+        progress.say(
+            f"warning: {len(missing)} of {len(manifest['inputs'])} files could not be fetched, the first is {missing[0]['uri']} "
+            f"({missing[0]['quarantined']}); the same command again fetches them"
+        )
     paragraphs = manifest["counts"]["paragraphs"]
     progress.say(
         f"{options.output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "

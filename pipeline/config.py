@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import pathlib
+import re
 import types
 import typing
 from typing import Any
@@ -12,7 +13,23 @@ import yaml
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms.settings import CorpusSettings
 
+_DECIMAL = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0b[01_]+|0x[0-9A-Fa-f_]+|0[0-7_]*|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+    ),
+}
 SECTIONS: dict[str, type] = typing.get_type_hints(CorpusSettings)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without the numbers to base 60 of YAML 1.1: `2:4` is text, not 124."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _DECIMAL.get(tag, pattern)) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def load_settings(path: str | None, overrides: list[str]) -> CorpusSettings:
@@ -37,7 +54,7 @@ def load_settings(path: str | None, overrides: list[str]) -> CorpusSettings:
 
 def _read_yaml(path: str) -> dict[str, dict[str, Any]]:
     try:
-        content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(pathlib.Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigurationError(
             f"--config {path}: {error.strerror}. Name a YAML file, such as configs/laptop.yaml"
@@ -53,7 +70,7 @@ def _read_yaml(path: str) -> dict[str, dict[str, Any]]:
 
 def _parse(value: str, where: str) -> Any:
     try:
-        return yaml.safe_load(value)
+        return yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: the value is no YAML") from error
 

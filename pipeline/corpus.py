@@ -63,7 +63,7 @@ def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
         )
 
     steps = [
-        Step(extract.STEP, "files", (Pass(per_file, each_file(extract.Extract(reference))),), True),
+        Step(extract.STEP, "files", (Pass(per_file, each_file(extract.Extract(reference, extract.count_lanes(job)))),), True),
         Step(mark.STEP, "blocks", in_passes(mark.Mark, plan.digest_passes, blocks), False),
         Step(language.STEP, "files", (Pass(per_file, each_file(language.IdentifyLanguage(reference))),), True),
         Step(elect.STEP, "blocks", in_passes(elect.Elect, plan.digest_passes, blocks), False),
@@ -211,6 +211,13 @@ def read_step(storage: Storage, step: Step) -> dict[str, Outcome] | None:
         present.update(storage.files(folder))
     complete = set(outcomes) == {unit for part in step.passes for unit in part.units}
     return outcomes if complete and all(present.get(path) == size for path, size in expected.items()) else None
+
+
+def undo_step(storage: Storage, name: str, keep_receipts: bool = False) -> None:
+    """Forget that a step is done, so that it is done again; its files stay until they are written anew."""
+    storage.delete([_step_name(name)])
+    if not keep_receipts:
+        storage.delete_folder(f"{layout.RUN}/done/{name}")
 
 
 def run_corpus(

@@ -485,7 +485,7 @@ def test_large_records(pack):
     large = b"\n".join(b"%d words of a large page" % k for k in range(20_000))
     parts = records()
     parts[2] = wet(20, large)
-    parts[5] = wet(21, large, "response")
+    parts[5] = wet(21, large, "resource")
     parts[8] = wet(22, large, content_length=str(10**12))
     found, rejects = read(pack(parts), limit=50_000)
     assert contents(found) == [ALL[number] for number in range(PAGES) if number not in (1, 4, 7)]
@@ -493,7 +493,7 @@ def test_large_records(pack):
     assert read(pack(parts), limit=len(large))[0][1].payload == large
 
 
-@pytest.mark.parametrize("kind", ["conversion", "response"])
+@pytest.mark.parametrize("kind", ["conversion", "response", "resource"])
 @pytest.mark.parametrize("pack", [plain, one_member])
 def test_memory_is_bounded(kind, pack):
     stored = io.BytesIO(pack([wet(0), wet(1, b"a line\n" * 8_000_000, kind), wet(2)]))
@@ -613,7 +613,7 @@ def test_crawl_is_what_warcio_reads(shared_data):
         with open(path, "rb") as stream:
             found = read_records(stream, max_record_bytes=1 << 26, on_reject=rejects.append)
             for record, slow in itertools.zip_longest(found, read_slowly(path)):
-                assert record[1:] == slow
+                assert record[1:5] == slow
                 count += 1
         assert rejects == []
     assert count == 29_704
@@ -640,7 +640,7 @@ def test_expected_records_of_real_files(shared_data, folder, prefix):
             assert strict <= len(found) <= lenient, row["file"]
             assert rejects or len(found) == lenient, row["file"]
         else:
-            assert found == []
+            assert strict <= sum(record.kind == "response" for record in found) <= lenient, row["file"]
         members = row.get("gzip_members") or row.get("gzip") or ""
         is_damaged = DAMAGED.search(note) or re.search(r"[1-9]\d* damaged", members)
         if lenient == 0 or (is_damaged and not any(words in note for words in NOTHING_LOST)):
