@@ -41,7 +41,7 @@ setup(
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.77,<2.78"],
-        "trafilatura": ["trafilatura>=2,<3"],
+        "trafilatura": ["trafilatura>=2,<3", "lxml_html_clean>=0.4,<1"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
         "test": [
             "datasets>=3,<6",
