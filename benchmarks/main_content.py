@@ -16,6 +16,7 @@ import argparse
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 import platform
@@ -82,7 +83,10 @@ def read_pages(gold: pathlib.Path, warc: pathlib.Path) -> list[Page]:
                     html = decode_page(decoded_body(response, 1 << 26), response.headers.get("content-type", ""))
                     strings = known[record.url]
                     pages[record.url] = Page(
-                        record.url, html, [collapsed(x) for x in strings["with"]], [collapsed(x) for x in strings["without"]]
+                        record.url,
+                        html,
+                        [collapsed(x) for x in strings["with"]],
+                        [collapsed(x) for x in strings["without"]],
                     )
     return [pages[url] for url in sorted(pages)]
 
@@ -141,7 +145,7 @@ class Prepared:
         stripped = strip_markup(data, 1 << 30, 1 << 30)[0].tobytes().decode()
         self.blocks: Blocks = cut_blocks(HTMLTree.parse(stripped).document.html.encode(), 10_000)
         text, bounds = self.blocks.text.tobytes(), self.blocks.offsets
-        self.texts = [collapsed(text[a:b].decode()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self.texts = [collapsed(text[a:b].decode()) for a, b in itertools.pairwise(bounds)]
         host = urllib.parse.urlsplit(page.url).hostname or ""
         self.fold = int.from_bytes(hashlib.sha256(host.encode()).digest()[:4], "big") % FOLDS
 
@@ -176,8 +180,15 @@ def cross_validate(pages: list[Page]) -> dict[str, Any]:
         rules = tune([page for page in prepared if page.fold != fold])
         seen.append(total([page for page in prepared if page.fold != fold], rules))
         unseen.append(total([page for page in prepared if page.fold == fold], rules))
-        print(f"fold {fold}: {scores(*seen[-1])['f1']} on the sites it was tuned on, {scores(*unseen[-1])['f1']} on the others", flush=True)
-    return {"seen": scores(*np.sum(seen, axis=0).tolist()), "unseen": scores(*np.sum(unseen, axis=0).tolist()), "folds": FOLDS}
+        print(
+            f"fold {fold}: {scores(*seen[-1])['f1']} on the sites it was tuned on, {scores(*unseen[-1])['f1']} on the others",
+            flush=True,
+        )
+    return {
+        "seen": scores(*np.sum(seen, axis=0).tolist()),
+        "unseen": scores(*np.sum(unseen, axis=0).tolist()),
+        "folds": FOLDS,
+    }
 
 
 def plot(result: dict[str, Any], path: pathlib.Path) -> None:
@@ -188,7 +199,9 @@ def plot(result: dict[str, Any], path: pathlib.Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for name, row in result.items():
         axes.scatter(row["html_mb_per_cpu_s"], row["f1"], color="tab:red" if name.startswith("blocks") else "tab:blue")
-        axes.annotate(name, (row["html_mb_per_cpu_s"], row["f1"]), textcoords="offset points", xytext=(6, -12), fontsize=8)
+        axes.annotate(
+            name, (row["html_mb_per_cpu_s"], row["f1"]), textcoords="offset points", xytext=(6, -12), fontsize=8
+        )
     axes.set_xscale("log")
     axes.set_xlim(4, 600)
     axes.set_ylim(0.6, 1)
@@ -222,7 +235,10 @@ def main() -> None:
         "cross_validation": cross_validate(pages),
         "processor": processor(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("resiliparse", "numba", "numpy", *(["trafilatura"] if "trafilatura" in measured else []))},
+        "versions": {
+            name: version(name)
+            for name in ("resiliparse", "numba", "numpy", *(["trafilatura"] if "trafilatura" in measured else []))
+        },
     }
     print(json.dumps(result["cross_validation"]))
     if options.json:

@@ -42,7 +42,9 @@ def crawl_files(argument: str, base: str, settings: CorpusSettings) -> dict[str,
     name = argument.removeprefix(CRAWL)
     name = f"CC-MAIN-{name}" if _SHORT_ID.fullmatch(name) else name
     if not _CRAWL_ID.fullmatch(name):
-        raise InputError(f"--input {argument}: not a crawl's name. Names are like crawl:CC-MAIN-2018-51 or crawl:2018-51")
+        raise InputError(
+            f"--input {argument}: not a crawl's name. Names are like crawl:CC-MAIN-2018-51 or crawl:2018-51"
+        )
     uri = join(base, f"crawl-data/{name}/{settings.input.kind}.paths.gz")
     return listed_files(uri, base, settings, f"--input {argument}")
 
@@ -60,7 +62,9 @@ def listed_files(uri: str, base: str, settings: CorpusSettings, what: str) -> di
         _check_name(name, what)
     chosen = choose(names, settings.input)
     if not chosen:
-        raise InputError(f"{what}: input.files = {settings.input.files} leaves none of {len(names)} files. Give other positions")
+        raise InputError(
+            f"{what}: input.files = {settings.input.files} leaves none of {len(names)} files. Give other positions"
+        )
     if is_http(base):
         return {join(base, urllib.parse.quote(name)): None for name in chosen}
     files = {join(base, name): name for name in chosen}
@@ -71,10 +75,10 @@ def listed_files(uri: str, base: str, settings: CorpusSettings, what: str) -> di
     if missing and (not is_remote(base) or len(missing) == len(files)):
         remedy = "Give --base with the folder or bucket that the names are relative to"
         if all(name.startswith("crawl-data/") for name in missing):
-            remedy = (
-                "Its names begin at the bucket's root: give --base, such as --base s3://commoncrawl or your mirror's folder"
-            )
-        raise InputError(f"{what}: {len(missing)} of {len(files)} named files do not exist, the first is {missing[0]}. {remedy}")
+            remedy = "Its names begin at the bucket's root: give --base, such as --base s3://commoncrawl or your mirror's folder"
+        raise InputError(
+            f"{what}: {len(missing)} of {len(files)} named files do not exist, the first is {missing[0]}. {remedy}"
+        )
     return {path: found.get(path) for path in files}
 
 

@@ -100,7 +100,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(416, Content_Range=f"bytes */{len(content)}")
         else:
             begin = int(wanted[1])
-            self.answer(206, content[begin:], Content_Range=f"bytes {begin}-{len(content) - 1}/{len(content)}", ETag='"1"')
+            self.answer(
+                206, content[begin:], Content_Range=f"bytes {begin}-{len(content) - 1}/{len(content)}", ETag='"1"'
+            )
 
     def cut(self, content: bytes, size: int, length: int | None = None) -> bool:
         """State a length, send fewer bytes, and hang up."""

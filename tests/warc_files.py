@@ -1,5 +1,7 @@
 """Records for tests of WARC files."""
 
+import base64
+import hashlib
 import zlib
 
 
@@ -25,6 +27,7 @@ def response_record(
         "WARC-Date": "2018-12-10T10:16:51Z",
         "WARC-Record-ID": f"<urn:test:{zlib.crc32(block + url.encode())}>",
         "WARC-Identified-Payload-Type": payload_type,
+        "WARC-Block-Digest": "sha1:" + base64.b32encode(hashlib.sha1(block).digest()).decode(),
         "Content-Type": "application/http; msgtype=response",
         "Content-Length": str(len(block)),
         **{name.replace("_", "-"): value for name, value in fields.items()},

@@ -147,7 +147,9 @@ def load_extractor(name: str) -> Extractor:
         try:
             module = importlib.import_module("trafilatura")
         except ImportError as error:
-            raise ConfigurationError("html.extractor = trafilatura needs the extra: pip install 'cc100[trafilatura]'") from error
+            raise ConfigurationError(
+                "html.extractor = trafilatura needs the extra: pip install 'cc100[trafilatura]'"
+            ) from error
         return functools.partial(_by_trafilatura, module)
     return {"blocks": _by_blocks, "resiliparse": _by_resiliparse}[name]
 

@@ -16,7 +16,9 @@ from cc100.transforms.html_tokens import Bytes, contains, is_space, name_code, r
 IN_NAVIGATION, IN_HEADER, IN_FOOTER, IN_ASIDE, IN_FORM, IN_MAIN, IN_ARTICLE, IN_FIGURE, IN_TABLE, IN_LIST = (
     1 << bit for bit in range(10)
 )
-IN_BODY_PROPERTY, IN_QUOTE, IN_PRE, IN_HEADING, IN_PARAGRAPH, IN_ITEM, IN_HIDDEN, IN_CAPTION = (1 << bit for bit in range(10, 18))
+IN_BODY_PROPERTY, IN_QUOTE, IN_PRE, IN_HEADING, IN_PARAGRAPH, IN_ITEM, IN_HIDDEN, IN_CAPTION = (
+    1 << bit for bit in range(10, 18)
+)
 """What a block stands in, as bits of `Blocks.within`."""
 
 _FLAGS = {
@@ -51,17 +53,19 @@ _BLOCKS = _codes(
     "th thead tr ul caption frameset optgroup option"
 )
 """Elements that begin and end a line."""
-_SILENT = _codes("head title select option button datalist noscript audio video canvas object map meter progress math rp rt script style")
+_SILENT = _codes(
+    "head title select option button datalist noscript audio video canvas object map meter progress math rp rt script style"
+)
 """Elements whose text is not part of what a page says: controls, alternatives for what is shown otherwise, ruby."""
 _VOID = _codes("area base br col embed hr img input link meta param source track wbr")
 _A, _BR, _HEAD, _PRE, _P = (np.uint64(name_code(name)) for name in ("a", "br", "head", "pre", "p"))
-_ROLE, _STYLE, _HIDDEN, _ARIA_HIDDEN, _ITEMPROP, _HREF = (
-    np.uint64(name_code(name)) for name in ("role", "style", "hidden", "aria-hidden", "itemprop", "href")
+_ROLE, _STYLE, _HIDDEN, _ITEMPROP, _HREF = (
+    np.uint64(name_code(name)) for name in ("role", "style", "hidden", "itemprop", "href")
 )
-_TRUE, _ARTICLE_BODY, _TEXT_PROPERTY, _DISPLAY, _VISIBILITY, _NONE = (
-    np.uint64(name_code(name)) for name in ("true", "articlebody", "text", "display", "visibility", "none")
+_ARTICLE_BODY, _DISPLAY, _VISIBILITY, _NONE = (
+    np.uint64(name_code(name)) for name in ("articlebody", "display", "visibility", "none")
 )
-_LT, _GT, _SLASH, _AMP, _QUOTE, _SEMICOLON, _EQUALS, _COLON = (ord(char) for char in "<>/&\";=:")
+_LT, _GT, _SLASH, _AMP, _QUOTE, _SEMICOLON, _EQUALS, _COLON = (ord(char) for char in '<>/&";=:')
 _LF, _SPACE = 10, 32
 
 
@@ -155,11 +159,9 @@ def _read_tag(data: Bytes, at: int) -> tuple[int, int, bool]:
             at += 1
         if name == _HREF:
             is_link = True
-        elif name == _HIDDEN:
+        elif name == _HIDDEN or (name == _STYLE and _hides(data, begin, end)):
             flags |= IN_HIDDEN
-        elif name == _STYLE and _hides(data, begin, end):
-            flags |= IN_HIDDEN
-        elif name == _ROLE or name == _ARIA_HIDDEN or name == _ITEMPROP:
+        elif name in (_ROLE, _ITEMPROP):
             while begin < end:
                 word, word_end = _word(data, begin, end)
                 begin = word_end + 1
@@ -186,9 +188,7 @@ def _unescape(data: Bytes, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _cut(
-    data: Bytes, max_depth: int
-) -> tuple[Bytes, NDArray[np.int64], NDArray[np.int32], int, int, int]:
+def _cut(data: Bytes, max_depth: int) -> tuple[Bytes, NDArray[np.int64], NDArray[np.int32], int, int]:
     """Text, offsets, the numbers of each block (int32[n, 8]), how many blocks, nodes, the deepest nesting."""
     text = np.empty(data.size + 1, np.uint8)
     most = 16
@@ -209,7 +209,13 @@ def _cut(
     while at <= data.size:
         ends = at == data.size
         byte = _LT if ends else data[at]
-        if byte == _LT and (ends or (at + 1 < data.size and (97 <= (data[at + 1] | 32) <= 122 or data[at + 1] == _SLASH or data[at + 1] == 33))):
+        if byte == _LT and (
+            ends
+            or (
+                at + 1 < data.size
+                and (97 <= (data[at + 1] | 32) <= 122 or data[at + 1] == _SLASH or data[at + 1] == 33)
+            )
+        ):
             name = np.uint64(0)
             is_end = False
             after = at + 1
@@ -311,11 +317,26 @@ def _cut(
             text[size] = code
             size += 1
         at += length
-    return text[:size], offsets[: block + 1], rows[:block], nodes, deepest, depth
+    return text[:size], offsets[: block + 1], rows[:block], nodes, deepest
 
 
 def cut_blocks(html: bytes, max_depth: int) -> Blocks:
     """Blocks of the serialised tree of a page; reading ends where it is nested deeper than `max_depth`."""
-    text, offsets, rows, nodes, deepest, _ = _cut(np.frombuffer(html, np.uint8), max_depth)
-    columns = [np.ascontiguousarray(rows[:, column]) for column in range(8)]
-    return Blocks(text, offsets, columns[0], columns[1], columns[2], columns[3], columns[4].astype(np.int8), *columns[5:], nodes=nodes, deepest=deepest)
+    text, offsets, rows, nodes, deepest = _cut(np.frombuffer(html, np.uint8), max_depth)
+    letters, link_letters, links, within, heading, depth, parent, group = (
+        np.ascontiguousarray(rows[:, column]) for column in range(8)
+    )
+    return Blocks(
+        text=text,
+        offsets=offsets,
+        letters=letters,
+        link_letters=link_letters,
+        links=links,
+        within=within,
+        heading=heading.astype(np.int8),
+        depth=depth,
+        parent=parent,
+        group=group,
+        nodes=nodes,
+        deepest=deepest,
+    )

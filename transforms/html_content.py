@@ -9,9 +9,9 @@ known content, by cross-validation over sites (docs/html.md).
 2. **Main container.** The element whose own paragraphs (60 letters or more, few of them in links) have the most text, if that is
    two fifths of all such paragraphs.
 3. **Runs.** A block is worth its letters outside links, less those inside links, less what every block costs: 10 in
-   the main container, 40 elsewhere, 25 where there is no such container. The run of blocks with the largest sum is content (maximum subsequence
-   segmentation: Pasternack and Roth, "Extracting article text from the web", WWW 2009), and so is, before and after it,
-   the best run of at least a fifth of its sum: an article may be interrupted.
+   the main container, 40 elsewhere, 25 where there is no such container. The run of blocks with the largest sum is
+   content (maximum subsequence segmentation: Pasternack and Roth, "Extracting article text from the web", WWW 2009),
+   and so is, before and after it, the best run of at least a fifth of its sum: an article may be interrupted.
 4. **Inside a run** go: blocks of which more than half is links; captions; what is shorter than 80 letters and in no
    element for text (paragraph, list item, heading, quotation, table): labels and buttons; what is shorter than 15
    letters outside the main container; and headings with less than 100 letters of content below them.
@@ -72,7 +72,7 @@ def main_content(blocks: Blocks, rules: Rules = _DEFAULT) -> Bools:
     if not len(blocks.letters):
         return np.zeros(0, np.bool_)
     bytes_per_letter = np.diff(blocks.offsets) / np.maximum(blocks.letters, 1)
-    letters = blocks.letters * np.where(bytes_per_letter > _WIDE_BYTES, 2.0, 1.0)
+    letters = blocks.letters.astype(np.float64) * np.where(bytes_per_letter > _WIDE_BYTES, 2.0, 1.0)
     links = blocks.link_letters / np.maximum(blocks.letters, 1)
     is_frame = _in_landmarks(blocks, letters, rules.largest_landmark)
     is_paragraph = ~is_frame & (letters >= rules.paragraph_letters) & (links <= rules.paragraph_links)

@@ -33,8 +33,9 @@ _UNBALANCED = _codes(
     "area base br col embed hr img input link meta param source track wbr p li dt dd td th tr tbody thead tfoot "
     "option optgroup colgroup html head body rp rt a nobr button form"
 )
-"""Elements without an end tag, whose end tag may be left out, or which end the one before: they say nothing about how deep a page is nested."""
-_KEPT_ATTRIBUTES = _codes("class id role hidden aria-hidden style itemprop href type")
+"""Elements without an end tag, whose end tag may be left out, or which end the one before: they say nothing about
+how deep a page is nested."""
+_KEPT_ATTRIBUTES = _codes("class id role hidden style itemprop href type")
 _SCRIPT, _HREF, _SVG = (np.uint64(name_code(name)) for name in ("script", "href", "svg"))
 _EQUAL_FORMATTING = 3
 _SEEN = 1 << 12
@@ -60,7 +61,7 @@ def read_name(data: Bytes, at: int, is_attribute: bool) -> tuple[np.uint64, int]
     begin = at
     while at < data.size:
         byte = data[at]
-        if is_space(byte) or byte == _GT or byte == _SLASH or (is_attribute and byte == _EQUALS and at > begin):
+        if is_space(byte) or byte in (_GT, _SLASH) or (is_attribute and byte == _EQUALS and at > begin):
             break
         if at - begin < 8:
             lower = byte | 32 if 65 <= byte <= 90 else byte
@@ -77,7 +78,13 @@ def _find_end_tag(data: Bytes, at: int, name: np.uint64) -> int:
     is_nested = False  # ... and a `<script` there: its end tag does not end the element
     while at + 1 < data.size:
         if data[at] != _LT:
-            if is_escaped and data[at] == _DASH and at + 2 < data.size and data[at + 1] == _DASH and data[at + 2] == _GT:
+            if (
+                is_escaped
+                and data[at] == _DASH
+                and at + 2 < data.size
+                and data[at + 1] == _DASH
+                and data[at + 2] == _GT
+            ):
                 is_escaped = is_nested = False
             at += 1
             continue
@@ -88,7 +95,9 @@ def _find_end_tag(data: Bytes, at: int, name: np.uint64) -> int:
                 if not is_nested:
                     return at
                 is_nested = False
-        elif is_script and following == _BANG and at + 3 < data.size and data[at + 2] == _DASH and data[at + 3] == _DASH:
+        elif (
+            is_script and following == _BANG and at + 3 < data.size and data[at + 2] == _DASH and data[at + 3] == _DASH
+        ):
             is_escaped = True
         elif is_escaped:
             found, _ = read_name(data, at + 1, False)
@@ -112,7 +121,13 @@ def _skip_declaration(data: Bytes, at: int) -> int:
     while at < data.size:
         if data[at] == _GT and at - begin >= 1 and data[at - 1] == _DASH and (at - begin == 1 or data[at - 2] == _DASH):
             return at + 1
-        if data[at] == _GT and at - begin >= 3 and data[at - 1] == _BANG and data[at - 2] == _DASH and data[at - 3] == _DASH:
+        if (
+            data[at] == _GT
+            and at - begin >= 3
+            and data[at - 1] == _BANG
+            and data[at - 2] == _DASH
+            and data[at - 3] == _DASH
+        ):
             return at + 1
         at += 1
     return at
@@ -214,7 +229,7 @@ def strip_markup(data: Bytes, max_nodes: int, max_depth: int) -> tuple[Bytes, in
             continue
         following = data[at + 1]
         is_end = following == _SLASH
-        if following == _BANG or following == _QUESTION:
+        if following in (_BANG, _QUESTION):
             end = _skip_declaration(data, at)
             if at + 9 < data.size and (data[at + 2] | 32) == 100 and (data[at + 3] | 32) == 111:  # <!doctype
                 size = _copy(data, at, end, out, size)

@@ -188,7 +188,11 @@ class HttpFile(io.RawIOBase):
             raise
         except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
             return self._failed("timeout")
-        except (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError, requests.exceptions.ChunkedEncodingError):
+        except (
+            urllib3.exceptions.IncompleteRead,
+            urllib3.exceptions.ProtocolError,
+            requests.exceptions.ChunkedEncodingError,
+        ):
             return self._failed("early_end")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
             return self._failed("connection")
@@ -237,7 +241,9 @@ class HttpFile(io.RawIOBase):
         try:
             target = urllib.parse.urljoin(uri, location)
             old, new = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(target)
-            is_same = new.hostname == old.hostname and (new.port == old.port or (old.scheme, new.scheme) == ("http", "https"))
+            is_same = new.hostname == old.hostname and (
+                new.port == old.port or (old.scheme, new.scheme) == ("http", "https")
+            )
         except ValueError:
             raise FetchError("redirect") from None
         is_safe = new.scheme == "https" or (new.scheme == "http" and old.scheme == "http")

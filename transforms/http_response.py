@@ -7,7 +7,6 @@ them to `X-Crawl-...`); so a coding is undone only where the bytes show it.
 
 import re
 import zlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import brotli
@@ -106,7 +105,7 @@ def _joined_chunks(body: memoryview) -> memoryview:
     data = body.obj
     assert isinstance(data, bytes)
     at = len(data) - len(body)
-    parts = []
+    parts: list[bytes] = []
     while match := _CHUNK_SIZE.match(data, at):
         size, at = int(match[1], 16), match.end()
         if not parts and not _fits(data, at, size):
@@ -122,7 +121,6 @@ def _joined_chunks(body: memoryview) -> memoryview:
 def _fits(data: bytes, at: int, size: int) -> bool:
     """Whether a chunk ends with a line end, or is cut by the end of the data."""
     return at + size >= len(data) or data[at + size : at + size + 1] in (b"\r", b"\n")
-
 
 
 def _decompressed(name: str, body: memoryview, max_bytes: int, is_truncated: bool) -> bytes:
@@ -169,7 +167,8 @@ def _inflated(data: bytes, wbits: int, max_bytes: int, is_truncated: bool) -> by
 
 def _inflated_prefix(data: bytes, wbits: int, max_bytes: int) -> bytes:
     """What inflates before an error, to within a few bytes of input."""
-    decoder, parts, size = zlib.decompressobj(wbits), [], 0
+    decoder, size = zlib.decompressobj(wbits), 0
+    parts: list[bytes] = []
     for at in range(0, len(data), 64):
         try:
             parts.append(decoder.decompress(data[at : at + 64]))

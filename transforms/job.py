@@ -261,8 +261,7 @@ class _KeyByLane(beam.DoFn):
 
 class _UnitsOf(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        for unit in sorted(int.from_bytes(value, "little") for value in element[1]):
-            yield unit
+        yield from sorted(int.from_bytes(value, "little") for value in element[1])
 
 
 class DoUnits(beam.PTransform):

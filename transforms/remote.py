@@ -52,7 +52,12 @@ class _CheckedStream(io.RawIOBase):
 
 def _fetch_error(error: BaseException) -> FetchError:
     text = str(error)
-    if isinstance(error, FileNotFoundError) or getattr(error, "code", None) == 404 or "NoSuchKey" in text or "404" in text:
+    if (
+        isinstance(error, FileNotFoundError)
+        or getattr(error, "code", None) == 404
+        or "NoSuchKey" in text
+        or "404" in text
+    ):
         return FetchError("not_found")
     return FetchError("read_error", is_final=False)
 

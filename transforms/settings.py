@@ -1,7 +1,7 @@
 """Settings of the corpus job: one frozen dataclass per section. docs/configuration.md is made from this file.
 
-Every field carries its unit, and the reason for its default. Settings of `RunnerSettings` and `RemoteSettings` change no output byte and stand in no
-manifest; all others are part of the `configuration` by which an output folder is recognised.
+Every field carries its unit, and the reason for its default. Settings of `RunnerSettings` and `RemoteSettings` change no
+output byte and stand in no manifest; all others are part of the `configuration` by which an output folder is recognised.
 """
 
 import dataclasses
@@ -40,7 +40,10 @@ class InputSettings:
         "a crawl is worth having without one file in a hundred; the same command fetches the rest later",
     )
     kind: str = setting(
-        "wet", "wet | warc", "which files of a crawl that is given by its name (crawl:ID) are read", "CC-100 is made from WET"
+        "wet",
+        "wet | warc",
+        "which files of a crawl that is given by its name (crawl:ID) are read",
+        "CC-100 is made from WET",
     )
     base: str = setting(
         "https://data.commoncrawl.org",
@@ -55,7 +58,10 @@ class InputSettings:
         "a whole crawl is read only on purpose of whoever leaves this out",
     )
     sample: int = setting(
-        0, "files", "how many files of each list, chosen by seed, are read; 0: all that `input.files` leaves", "for trials"
+        0,
+        "files",
+        "how many files of each list, chosen by seed, are read; 0: all that `input.files` leaves",
+        "for trials",
     )
     sample_seed: int = setting(0, "number", "which files are chosen", "any number will do")
 
@@ -70,7 +76,12 @@ class InputSettings:
         require(0 <= self.max_quarantined <= 1, "input.max_quarantined", self.max_quarantined, "0 to 1")
         require(self.kind in ("wet", "warc"), "input.kind", self.kind, "wet or warc")
         require(bool(self.base), "input.base", self.base, "a URI")
-        require(re.fullmatch(r"(\d*:\d*)?", self.files) is not None, "input.files", self.files, "two positions, such as 0:100")
+        require(
+            re.fullmatch(r"(\d*:\d*)?", self.files) is not None,
+            "input.files",
+            self.files,
+            "two positions, such as 0:100",
+        )
         require(self.sample >= 0, "input.sample", self.sample, "0 or more")
 
 
@@ -120,23 +131,43 @@ class RemoteSettings:
     """Fetching files. Nothing here changes a byte of what a file that was fetched gives."""
 
     user_agent: str = setting(
-        "cc100 (corpus builder)", "text", "User-Agent header", "servers' owners want to know who reads; put your address here"
+        "cc100 (corpus builder)",
+        "text",
+        "User-Agent header",
+        "servers' owners want to know who reads; put your address here",
     )
     max_connections: int = setting(
-        8, "connections", "files that the whole job reads at once over a network", "CommonCrawl answers 403 to who asks too much"
+        8,
+        "connections",
+        "files that the whole job reads at once over a network",
+        "CommonCrawl answers 403 to who asks too much",
     )
     attempts: int = setting(
-        6, "attempts", "attempts without progress on a file, after which it is quarantined", "with the waits below: some minutes"
+        6,
+        "attempts",
+        "attempts without progress on a file, after which it is quarantined",
+        "with the waits below: some minutes",
     )
     first_wait_s: float = setting(
-        1.0, "seconds", "wait before the second attempt; it doubles with each one, with jitter", "a busy server needs a moment"
+        1.0,
+        "seconds",
+        "wait before the second attempt; it doubles with each one, with jitter",
+        "a busy server needs a moment",
     )
     max_wait_s: float = setting(
-        120.0, "seconds", "longest wait between attempts; also the longest Retry-After that is honoured", "bounds a server's wishes"
+        120.0,
+        "seconds",
+        "longest wait between attempts; also the longest Retry-After that is honoured",
+        "bounds a server's wishes",
     )
-    timeout_s: float = setting(60.0, "seconds", "longest wait for a connection, or for further bytes", "a slow server sends something")
+    timeout_s: float = setting(
+        60.0, "seconds", "longest wait for a connection, or for further bytes", "a slow server sends something"
+    )
     max_seconds: float = setting(
-        3600.0, "seconds", "longest time on one file, waits included, after which it is quarantined", "a WARC file has 1 GB: 0.3 MB/s"
+        3600.0,
+        "seconds",
+        "longest time on one file, waits included, after which it is quarantined",
+        "a WARC file has 1 GB: 0.3 MB/s",
     )
     redirect_hosts: tuple[str, ...] = setting(
         (),

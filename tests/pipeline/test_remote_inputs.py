@@ -135,7 +135,9 @@ def test_a_real_crawl(shared_data, tmp_path, where, request):
     else:
         root = request.getfixturevalue("s3_folder")
         upload(folder, root)
-        manifest = corpus(tmp_path / "out", ["crawl:2018-51"], chosen, base=root, flags=request.getfixturevalue("s3_flags"))
+        manifest = corpus(
+            tmp_path / "out", ["crawl:2018-51"], chosen, base=root, flags=request.getfixturevalue("s3_flags")
+        )
     corpus(tmp_path / "local", [str(folder / name.rpartition("/")[2]) for name in names(folder)[2:4]])
     assert sum(entry["pages"] for entry in manifest["inputs"]) > 7000
     same_but_for_places(tmp_path / "out", tmp_path / "local")
@@ -163,7 +165,9 @@ BAD = {
     "refused": lambda handler, data, before: handler.answer(403),
     "not_found": lambda handler, data, before: handler.answer(404),
     "redirect": lambda handler, data, before: handler.answer(302, Location=handler.path),
-    "early_end": lambda handler, data, before: handler.cut(data, 50) if not handler.headers.get("Range") else handler.answer(503),
+    "early_end": lambda handler, data, before: (
+        handler.cut(data, 50) if not handler.headers.get("Range") else handler.answer(503)
+    ),
     "not_warc": lambda handler, data, before: handler.answer(200, b"<html>We are sorry</html>"),
 }
 
@@ -232,7 +236,9 @@ def test_single_files_and_paths_files_on_a_web_server(site):
     settings = load_settings(None, QUICK)
     path = "/" + names(CRAWL)[0]
     found = resolve_inputs([site.url + path], None, settings)
-    assert [(entry.uri, entry.bytes, entry.is_size_known) for entry in found] == [(site.url + path, len(site.files[path]), False)]
+    assert [(entry.uri, entry.bytes, entry.is_size_known) for entry in found] == [
+        (site.url + path, len(site.files[path]), False)
+    ]
     site.files[f"/{LAYOUT}/wet.paths"] = b"a b.wet.gz\nc%d.wet.gz\n"
     found = resolve_inputs([f"{site.url}/{LAYOUT}/wet.paths"], None, settings)
     assert [entry.uri.rpartition("/")[2] for entry in found] == ["a%20b.wet.gz", "c%25d.wet.gz"]
@@ -246,7 +252,10 @@ def test_single_files_and_paths_files_on_a_web_server(site):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://elsewhere.example/x", "a/../../b", "a\\..\\b", "a\0b", "x" * 2_000_000, "a\x1b[31mb"],
+    [
+        "../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://elsewhere.example/x", "a/../../b", "a\\..\\b", "a\0b",
+        "x" * 2_000_000, "a\x1b[31mb",
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["web", "local"])
 def test_hostile_names_in_a_list_open_nothing(site, tmp_path, name, where):
@@ -264,17 +273,22 @@ def test_hostile_names_in_a_list_open_nothing(site, tmp_path, name, where):
     assert [asked for asked, _ in site.requests] == (["/" + listing] if where == "web" else [])
 
 
-@pytest.mark.parametrize("data", [b"\x1f\x8b\x08garbage", gzip.compress(b"a.wet.gz\n")[:-6], b"\xff\xfe", gzip.compress(b"\n\n")])
+@pytest.mark.parametrize(
+    "data", [b"\x1f\x8b\x08garbage", gzip.compress(b"a.wet.gz\n")[:-6], b"\xff\xfe", gzip.compress(b"\n\n")]
+)
 def test_lists_that_cannot_be_read(site, data):
     site.files["/crawl-data/CC-MAIN-2018-51/wet.paths.gz"] = data
-    with pytest.raises(InputError, match="not a readable paths file|names no file"):
+    with pytest.raises(InputError, match=r"not a readable paths file|names no file"):
         resolve_inputs(["crawl:2018-51"], site.url, load_settings(None, QUICK))
 
 
 def test_some_files_of_a_crawl(site):
     def chosen(*overrides):
         settings = load_settings(None, [*QUICK, *overrides])
-        return [names(CRAWL).index(entry.uri.removeprefix(site.url + "/")) for entry in resolve_inputs(["crawl:2018-51"], site.url, settings)]
+        return [
+            names(CRAWL).index(entry.uri.removeprefix(site.url + "/"))
+            for entry in resolve_inputs(["crawl:2018-51"], site.url, settings)
+        ]
 
     assert chosen() == [0, 1, 2, 3]
     assert chosen("input.files='1:3'") == [1, 2]

@@ -18,7 +18,11 @@ def html(content_type: str) -> str:
 
 
 def test_a_mark_goes_before_everything():
-    for mark, name in [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")]:
+    for mark, name in [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ]:
         assert decode_page(mark + RUSSIAN.encode(name), html("windows-1251")) == RUSSIAN
 
 
@@ -58,7 +62,10 @@ def test_the_header_then_the_page(text, label, codec):
 def test_detection_where_nothing_is_stated():
     assert decode_page((RUSSIAN * 20).encode("cp1251")) == RUSSIAN * 20
     assert decode_page((JAPANESE.rstrip("①②髙") * 20).encode("euc_jp")) == JAPANESE.rstrip("①②髙") * 20
-    assert decode_page(("<p>Größe, Übung, Straße und Äpfel. " * 20).encode("cp1252")) == "<p>Größe, Übung, Straße und Äpfel. " * 20
+    assert (
+        decode_page(("<p>Größe, Übung, Straße und Äpfel. " * 20).encode("cp1252"))
+        == "<p>Größe, Übung, Straße und Äpfel. " * 20
+    )
 
 
 def test_utf8_that_is_stated_and_mostly_right_is_believed():
@@ -73,7 +80,10 @@ def test_seven_bit_sets_are_believed_where_all_is_ascii():
     assert decode_page(b"<p>plain", html("utf-16le")) == "<p>plain"
 
 
-@given(st.binary(max_size=200), st.sampled_from(["", html("utf-8"), html("shift_jis"), html("utf-16"), html("x"), html("gbk")]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["", html("utf-8"), html("shift_jis"), html("utf-16"), html("x"), html("gbk")]),
+)
 def test_every_page_has_a_text(data, content_type):
     for page in (data, b"<meta charset=big5>" + data, b"<meta charset=\xff>" + data):
         assert isinstance(decode_page(page, content_type), str)

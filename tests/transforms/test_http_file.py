@@ -54,7 +54,14 @@ def test_a_server_that_is_busy_for_a_while(site, status):
 
 @pytest.mark.parametrize(
     ("status", "expected", "requests"),
-    [(503, "busy", 4), (403, "refused", 4), (404, "not_found", 1), (410, "not_found", 1), (400, "refused", 1), (204, "connection", 4)],
+    [
+        (503, "busy", 4),
+        (403, "refused", 4),
+        (404, "not_found", 1),
+        (410, "not_found", 1),
+        (400, "refused", 1),
+        (204, "connection", 4),
+    ],
 )
 def test_attempts_are_bounded(site, status, expected, requests):
     site.behaviours["/f"] = lambda handler, content, before: handler.answer(status)
@@ -111,7 +118,9 @@ def test_a_file_that_ends_early_again_and_again(site):
 
 def test_a_length_that_is_too_large(site):
     """The server says so when it is asked for the rest."""
-    site.behaviours["/f"] = lambda handler, content, before: not before and handler.cut(content, len(content), len(content) + 99)
+    site.behaviours["/f"] = lambda handler, content, before: (
+        not before and handler.cut(content, len(content), len(content) + 99)
+    )
     assert read(site) == CONTENT
 
 
@@ -168,7 +177,14 @@ def test_redirects_stay_where_they_were_asked_for(site):
 
     site.behaviours["/here"] = to("/f")
     assert read(site, "/here") == CONTENT
-    for location in ("/loop", "file:///etc/passwd", "http://elsewhere.example/f", "ftp://127.0.0.1/f", "", "http://[bad"):
+    for location in (
+        "/loop",
+        "file:///etc/passwd",
+        "http://elsewhere.example/f",
+        "ftp://127.0.0.1/f",
+        "",
+        "http://[bad",
+    ):
         site.behaviours["/loop"] = to(location)
         assert reason(site, "/loop") == "redirect"
     with serve(Site({"/f": b"other"})) as other:

@@ -297,13 +297,19 @@ def test_other_types_are_passed_over():
 def test_responses_and_revisits_are_read_whole():
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<p>no</p>"
     parts = [wet(20, page, "response"), wet(21, page[:-9], "revisit"), wet(22)]
-    parts[0] = parts[0].replace(b"\r\n", b"\r\nWARC-Truncated: length\r\nWARC-Identified-Payload-Type: text/html\r\n", 1)
+    parts[0] = parts[0].replace(
+        b"\r\n", b"\r\nWARC-Truncated: length\r\nWARC-Identified-Payload-Type: text/html\r\n", 1
+    )
     found, rejects = read(members(parts))
     assert rejects == []
     assert [(record.kind, record.payload) for record in found] == [
         ("response", page), ("revisit", page[:-9]), ("conversion", text(22)),
     ]  # fmt: skip
-    assert [(record.is_truncated, record.media_type) for record in found] == [(True, "text/html"), (False, ""), (False, "")]
+    assert [(record.is_truncated, record.media_type) for record in found] == [
+        (True, "text/html"),
+        (False, ""),
+        (False, ""),
+    ]
 
 
 def test_digests_are_verified_where_that_is_asked_for():
