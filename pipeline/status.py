@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cc100.pipeline.corpus import corpus_steps, read_step
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.report import print_summary
 from cc100.shards import layout
 from cc100.shards.errors import InputError
@@ -27,6 +28,8 @@ def print_status(storage: Storage, console: Console) -> int:
         rejects = sum(entry["rejects"] for entry in manifest["inputs"])
         if rejects:
             console.print(f"{rejects} records could not be read; see rejects/")
+        for entry in quarantined_inputs(manifest)[:10]:
+            console.print(f"not fetched: {entry['uri']} ({entry['quarantined']}); the same command again tries it")
         print_summary(manifest, console)
         return 0
     if storage.size(layout.RUN_STATE) is None:
