@@ -1,4 +1,4 @@
-"""Command line: `cc100 corpus | status | inspect`.
+"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect | export`.
 
 Only the arguments are here; Beam and the kernels are imported when a command needs them, so that `--help` and wrong flags answer at
 once.
@@ -19,43 +19,94 @@ def usable_cpus() -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Parser of everything before a bare `--`."""
     parser = argparse.ArgumentParser(
-        prog="cc100", description="Builds clean, deduplicated text per language from CommonCrawl."
+        prog="cc100",
+        description="Builds clean, deduplicated text per language from CommonCrawl, a tokenizer, and token arrays.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_corpus(commands)
+    _add_tokenizer(commands)
+    _add_encode(commands)
+    _add_looks(commands)
+    add_export_arguments(commands)
+    return parser
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser(
+        "run",
+        help="everything: crawl files -> shards -> tokenizer -> token arrays",
+        description="All stages in order. Input and output stand in the configuration (section run) or are given here. The same command "
+        "again resumes. Beam's own flags follow a bare --",
+    )
+    _add_input(run, is_required=False)
+    _add_output(run, is_required=False)
+    _add_settings(run)
+
+
+def _add_corpus(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     corpus = commands.add_parser(
         "corpus",
         help="crawl files -> shards",
         description="Crawl files in, Parquet shards per language out. The same command again resumes. Beam's own flags follow a bare --",
     )
-    corpus.add_argument(
-        "--input",
-        action="append",
-        required=True,
-        metavar="X",
-        help="a file, folder, glob, paths file, URL, or a crawl by its name (crawl:CC-MAIN-2018-51); may be repeated",
+    _add_input(corpus, is_required=True)
+    _add_output(corpus, is_required=True)
+    _add_settings(corpus)
+
+
+def _add_tokenizer(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tokenizer = commands.add_parser(
+        "tokenizer",
+        help="shards -> sample -> SentencePiece model, as a folder that Hugging Face and fairseq read",
+        description="Draws the training sample from the shards of DIR, trains SentencePiece on it, writes DIR/tokenizer. "
+        "With --alpha-table or --report it only looks.",
     )
-    corpus.add_argument(
-        "--output", required=True, metavar="DIR", help="output folder, on any file system that Beam knows"
+    what = tokenizer.add_mutually_exclusive_group(required=True)
+    what.add_argument("--output", metavar="DIR", help="folder of a finished corpus")
+    what.add_argument(
+        "--alpha-table", metavar="DIR", help="print shares and repeats per language for several alpha; draws nothing"
     )
-    corpus.add_argument(
-        "--base",
-        metavar="URI",
-        help="what the names in a paths file are relative to (default: its folder; for a crawl: input.base)",
+    what.add_argument(
+        "--report",
+        metavar="DIR",
+        help="measure the tokenizer of DIR: fertility, unknown pieces, scripts of its vocabulary",
     )
-    corpus.add_argument("--config", metavar="FILE", help="YAML file with settings")
-    corpus.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="section.key=value",
-        dest="overrides",
-        help="one setting; may be repeated",
+    tokenizer.add_argument(
+        "--alpha", type=float, nargs="+", metavar="A", help="with --alpha-table: exponents (default: 0 0.3 0.5 0.7 1)"
     )
-    corpus.add_argument(
-        "--workers", type=_positive, default=usable_cpus(), metavar="N", help="processes (default: the usable CPUs)"
+    tokenizer.add_argument(
+        "--baseline", metavar="MODEL", help="with --report: another SentencePiece model to compare with"
     )
-    status = commands.add_parser("status", help="how far a run has come, and what came out")
+    tokenizer.add_argument(
+        "--baseline-alpha",
+        type=float,
+        metavar="A",
+        help="with --report: compare with a model of the same size, trained now on a sample with this alpha",
+    )
+    tokenizer.add_argument(
+        "--parallel",
+        metavar="FILE",
+        help="with --report: parallel text (TSV, a column per language, first line the codes) for the tax against English",
+    )
+    _add_settings(tokenizer)
+
+
+def _add_encode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    encode = commands.add_parser(
+        "encode",
+        help="shards -> token arrays",
+        description="Encodes the shards of DIR with the tokenizer of DIR into memory-mapped arrays, DIR/tokens. "
+        "The same command again resumes.",
+    )
+    _add_output(encode, is_required=True)
+    _add_settings(encode)
+
+
+def _add_looks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    status = commands.add_parser("status", help="how far the stages have come, and what came out")
     status.add_argument("folder", metavar="DIR")
+    status.add_argument("--verify", action="store_true", help="read every file again and compare it with its SHA-256")
     look = commands.add_parser("inspect", help="a page with the fate of each paragraph, or examples of every fate")
     look.add_argument("folder", metavar="DIR")
     look.add_argument(
@@ -63,7 +114,65 @@ def make_parser() -> argparse.ArgumentParser:
     )
     look.add_argument("--examples", type=_positive, default=2, metavar="N", help="examples of each fate")
     look.add_argument("--seed", type=int, default=0, metavar="N", help="which examples")
-    return parser
+
+
+def _add_input(command: argparse.ArgumentParser, is_required: bool) -> None:
+    command.add_argument(
+        "--input",
+        action="append",
+        required=is_required,
+        metavar="X",
+        help="a file, folder, glob, paths file, URL, or a crawl by its name (crawl:CC-MAIN-2018-51); may be repeated",
+    )
+    command.add_argument(
+        "--base",
+        metavar="URI",
+        help="what the names in a paths file are relative to (default: its folder; for a crawl: input.base)",
+    )
+
+
+def _add_output(command: argparse.ArgumentParser, is_required: bool) -> None:
+    command.add_argument(
+        "--output", required=is_required, metavar="DIR", help="output folder, on any file system that Beam knows"
+    )
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", help="YAML file with settings")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="section.key=value",
+        dest="overrides",
+        help="one setting; may be repeated",
+    )
+    command.add_argument(
+        "--workers", type=_positive, default=usable_cpus(), metavar="N", help="processes (default: the usable CPUs)"
+    )
+
+
+EXPORT_FORMATS = ("fairseq", "datatrove", "litdata", "cc100-txt", "megatron-blend")
+
+
+def add_export_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Arguments of `cc100 export`."""
+    command = commands.add_parser(
+        "export",
+        help="shards or token arrays -> files for other programs",
+        description="Files for other programs. The same command again resumes. docs/readers.md describes the formats.",
+    )
+    command.add_argument("folder", metavar="DIR", help="output folder")
+    command.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="what is made")
+    command.add_argument("--to", metavar="DIR2", help="where it goes (default: DIR/export/FORMAT)")
+    command.add_argument("--languages", default="", metavar="a,b", help="codes of languages (default: all)")
+    command.add_argument(
+        "--compression", choices=("xz", "zst"), default="xz", help="of cc100-txt (default: xz, as CC-100 has it)"
+    )
+    command.add_argument(
+        "--workers", type=_positive, default=usable_cpus(), metavar="N", help="threads (default: the usable CPUs)"
+    )
+    command.add_argument("--verify", action="store_true", help="read a finished export again and compare it")
 
 
 def _positive(text: str) -> int:

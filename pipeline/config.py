@@ -20,6 +20,8 @@ _DECIMAL = {
     ),
 }
 SECTIONS: dict[str, type] = typing.get_type_hints(CorpusSettings)
+NO_CORPUS_SECTIONS = ("remote", "runner", "tokenizer", "tokens", "run")
+"""Sections that cannot change the corpus."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -105,25 +107,27 @@ def _suggest(name: str, known: list[str]) -> str:
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:
-    """A YAML value as the type that a setting has."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
-        return None
-    kind = next(option for option in options if option is not type(None))
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(value)
-        kind = list
-    elif isinstance(value, bool) == (kind is bool) and isinstance(value, kind | int if kind is float else kind):
-        return kind(value)
-    raise ConfigurationError(f"{name} = {value!r} is not allowed: it must be a {kind.__name__}")
+    """A YAML value as the type, or one of the types, that a setting has."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        if kind is type(None):
+            if value is None:
+                return None
+        elif typing.get_origin(kind) is tuple:
+            if isinstance(value, list | tuple):
+                return tuple(value)
+        elif isinstance(value, bool) == (kind is bool) and isinstance(value, kind | int if kind is float else kind):
+            return kind(value)
+    allowed = [{tuple: "list", type(None): "null"}.get(typing.get_origin(kind) or kind, kind) for kind in kinds]
+    named = " or ".join(kind if isinstance(kind, str) else kind.__name__ for kind in allowed)
+    raise ConfigurationError(f"{name} = {value!r} is not allowed: it must be a {named}")
 
 
 def configuration(settings: CorpusSettings) -> dict[str, Any]:
     """The settings that can change the result, as they stand in the manifest: no runner settings, no paths."""
     content: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
-        if field.name not in ("remote", "runner", "tokenizer"):
+        if field.name not in NO_CORPUS_SECTIONS:
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
     for name in ("kind", "base", "files", "sample", "sample_seed"):  # what they choose stands in `inputs`
@@ -156,9 +160,10 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, the path of the model, and the settings that choose the files of a crawl",
-        "(`input.kind`, `base`, `files`, `sample`, `sample_seed`) is part of the `configuration` in `manifest.json`, by which a run",
-        "recognises its output folder. `remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and the settings that choose",
+        "the files of a crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`) is part of the `configuration` in `manifest.json`,",
+        "by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/ and tokens/.",
+        "`remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

@@ -7,7 +7,6 @@ is the main process's affair, and end when it ends, however it ends: the server 
 
 import contextlib
 import ctypes
-import dataclasses
 import importlib
 import json
 import os
@@ -17,14 +16,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
-from cc100.transforms.job import Model
-from cc100.transforms.preload import preload
-
-# Everything that workers need is imported before the first fork, not after each.
-_PRELOADED = "cc100.pipeline.corpus"
 _WORKER = "apache_beam.runners.worker.sdk_worker_main"
 # Errors reach the main process with the job's result; Beam would also log them, and does so already while it is imported.
 _PROGRAM = """
@@ -37,11 +31,16 @@ _PR_SET_PDEATHSIG = 1
 _REAP_S = 0.1
 
 
+def _preload_nothing() -> None:
+    """Workers import what they need themselves."""
+
+
 class ForkServer:
     """The main process's end: starts workers and waits for them.
 
     Args:
-        model: the language model that workers will need; None: nothing is loaded beforehand.
+        preload: module-level function that imports and loads what every worker will need, before the first fork.
+        arguments: its keyword arguments, anything that JSON holds.
 
     Attributes:
         running: servers that were not closed.
@@ -49,9 +48,12 @@ class ForkServer:
 
     running: ClassVar[list["ForkServer"]] = []
 
-    def __init__(self, model: Model | None = None) -> None:
+    def __init__(
+        self, preload: Callable[..., None] = _preload_nothing, arguments: Mapping[str, Any] | None = None
+    ) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), *(dataclasses.astuple(model) if model else ())]
+        what = [preload.__module__, preload.__qualname__, json.dumps(arguments or {})]
+        command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), *what]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self._socket = ours
@@ -154,13 +156,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def main(descriptor: int, *model: str) -> None:
-    """Be the server, on an inherited socket; the fields of the model follow."""
+def main(descriptor: int, module: str, function: str, arguments: str) -> None:
+    """Be the server, on an inherited socket, when what workers need is loaded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    importlib.import_module(_PRELOADED)
     importlib.import_module(_WORKER)
-    if model:
-        with contextlib.suppress(Exception):  # workers will meet the same error, and report it
-            preload(Model(*model))
+    preload = getattr(importlib.import_module(module), function)
+    with contextlib.suppress(Exception):  # workers will meet the same error, and report it
+        preload(**json.loads(arguments))
     _serve(socket.socket(fileno=descriptor))

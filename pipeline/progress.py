@@ -90,6 +90,42 @@ class StepProgress:
                 yield
             progress.update(task, completed=total)
 
+    @contextlib.contextmanager
+    def share(self, title: str) -> Iterator[Callable[[float, str], None]]:
+        """Show work that knows which share of it is done; gives the function to be told by, with a word on what it is at."""
+        begin = time.monotonic()
+        if not self._live:
+            steps = _Steps(title, self.say)
+            yield steps.tell
+            self.say(f"{title}: done in {time.monotonic() - begin:.1f} s")
+            return
+        columns = (
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False, compact=False),
+            TextColumn("{task.fields[doing]}"),
+        )
+        with Progress(*columns, console=self._console, speed_estimate_period=3600) as progress:
+            task = progress.add_task(title, total=1.0, doing="")
+            yield lambda done, doing: progress.update(task, completed=done, doing=doing)
+            progress.update(task, completed=1.0, doing="")
+
+
+class _Steps:
+    """A line for each fifth of some work, for logs."""
+
+    def __init__(self, title: str, say: Callable[[str], None]) -> None:
+        self._title, self._say, self._next = title, say, 0.2
+
+    def tell(self, done: float, doing: str) -> None:
+        """Print a line if another fifth is done."""
+        if done >= self._next and done < 1:
+            self._say(f"{self._title}: {100 * done:.0f} % ({doing})")
+            self._next = (int(done * 5) + 1) / 5
+
 
 @contextlib.contextmanager
 def _polling(update: Callable[[], None]) -> Iterator[None]:

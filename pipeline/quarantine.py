@@ -7,7 +7,7 @@ the note, and the next one settles it.
 
 from typing import Any
 
-from cc100.pipeline.corpus import undo_step
+from cc100.pipeline.steps import undo_step
 from cc100.shards import layout
 from cc100.shards.errors import InputError
 from cc100.shards.manifest import to_json

@@ -152,3 +152,32 @@ def _count_table(title: str, counts: dict[str, int]) -> Table:
         table.add_column(key, justify="right")
     table.add_row(*(f"{value:,}" for value in counts.values()))
     return table
+
+
+def print_tokens(manifest: dict[str, Any], where: str, console: Console, most: int = 30) -> None:
+    """Tables of finished token arrays: the largest languages with their probability."""
+    rows = manifest["languages"]
+    tokens = sum(row["tokens"] for row in rows.values())
+    console.print(
+        f"{where}: complete, {tokens:,} tokens in {len(manifest['files']) // 2} pairs, vocabulary {manifest['tokenizer']['vocab_size']:,}, "
+        f"model {manifest['tokenizer']['model_sha256'][:12]}..."
+    )
+    table = Table(title="Token arrays", title_justify="left")
+    table.add_column("language")
+    for column in ("documents", "sequences", "tokens", "valid", "tokens/word", "unknown", "probability"):
+        table.add_column(column, justify="right")
+    ranked = sorted(rows.items(), key=lambda item: (-item[1]["tokens"], item[0]))
+    for code, row in ranked[:most]:
+        counts = (f"{row[key]:,}" for key in ("documents", "sequences", "tokens"))
+        valid = f"{row['splits']['valid']['documents']:,}"
+        table.add_row(
+            code,
+            *counts,
+            valid,
+            f"{row['tokens_per_word']:.2f}",
+            f"{row['unknown_rate']:.3%}",
+            f"{row['probability']:.3%}",
+        )
+    console.print(table)
+    if len(ranked) > most:
+        console.print(f"... and {len(ranked) - most} more languages")

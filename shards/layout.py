@@ -98,3 +98,42 @@ def scattered(block: int) -> str:
 def scattered_removed(block: int) -> str:
     """Removed near duplicates of a file block, grouped by language."""
     return f"run/scatter/{block:06d}.arrays"
+
+
+# --- Tokenizer and token arrays -------------------------------------------------------------------------------------
+
+TOKENIZER = "tokenizer"
+TOKENIZER_MANIFEST = "tokenizer/manifest.json"
+MODEL = "tokenizer/sentencepiece.bpe.model"
+TOKENS = "tokens"
+TOKENS_MANIFEST = "tokens/manifest.json"
+SPLITS = ("train", "valid")
+TOKENS_STATE = "run/tokens/run.json"
+
+
+def part_of(path: str) -> int:
+    """Number of a part of shards/ or removed/."""
+    found = re.search(r"part-(\d+)-of-\d+\.parquet$", path)
+    if not found:
+        raise ValueError(f"{path} is no part")
+    return int(found[1])
+
+
+def tokens(language: str, split: str, part: int) -> str:
+    """Token arrays of one part of a language's shards, without `.bin` and `.idx`."""
+    return f"tokens/{urllib.parse.quote(language, safe='')}/{split}-{part:05d}"
+
+
+def training_state(work: str) -> str:
+    """State of a training, `tokenizer` or `baseline`."""
+    return f"run/{work}/run.json"
+
+
+def trained_model(work: str) -> str:
+    """The model of a training, before it is put into its place."""
+    return f"run/{work}/trained.model"
+
+
+def sample(work: str, language: str, part: int) -> str:
+    """What the sample of a training takes of one part of a language's shards."""
+    return f"run/{work}/sample/{urllib.parse.quote(language, safe='')}-{part:05d}.arrow"

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
@@ -120,7 +120,7 @@ def load_job(storage: Storage) -> Job:
     content = storage.read_json(layout.RUN_STATE)
     try:
         groups = {field.name: field.type for field in dataclasses.fields(CorpusSettings)}
-        made = {name: _section(kind, content["settings"][name]) for name, kind in groups.items()}
+        made = {name: _section(kind, content["settings"].get(name, {})) for name, kind in groups.items()}
         return Job(
             storage=storage,
             settings=CorpusSettings(**made),
@@ -139,23 +139,32 @@ def _section(kind: Any, values: dict[str, Any]) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+class StageJob(Protocol):
+    """What the wiring needs of the job of any stage."""
+
+    @property
+    def storage(self) -> Storage:
+        """The output folder."""
+
+
 @dataclasses.dataclass(frozen=True)
 class JobReference:
-    """What is pickled into a job's graph in place of the job: where it lies, and which one it is."""
+    """What is pickled into a job's graph in place of the job: where it lies, which one it is, and how it is read."""
 
     root: str
     fingerprint: str
+    read: Callable[[Storage], Any] = load_job
 
-    def load(self) -> Job:
+    def load(self) -> Any:
         """The job, read once per process."""
-        return _load_once(self.root, self.fingerprint)
+        return _load_once(self.root, self.fingerprint, self.read)
 
 
 @functools.lru_cache(maxsize=4)
-def _load_once(root: str, fingerprint: str) -> Job:
+def _load_once(root: str, fingerprint: str, read: Callable[[Storage], Any]) -> Any:
     del fingerprint  # part of the key: another job in the same folder is read anew
     limit_threads()
-    return load_job(Storage(root))
+    return read(Storage(root))
 
 
 def limit_threads() -> None:
@@ -193,7 +202,7 @@ def write_receipt(storage: Storage, step: str, unit: str, outcome: Outcome) -> N
     storage.write(receipt_name(step, unit), to_json({"files": files, "figures": outcome.figures}))
 
 
-def do_once(job: Job, step: str, unit: str, work: Callable[[], Outcome]) -> Outcome:
+def do_once(job: StageJob, step: str, unit: str, work: Callable[[], Outcome]) -> Outcome:
     """Outcome of a unit: from its receipt, or by doing the work now."""
     outcome = read_receipt(job.storage, step, unit)
     if outcome is None:
@@ -273,7 +282,7 @@ class DoUnits(beam.PTransform):
         work: module-level function from job and unit to the outcome; not called for units that are done.
     """
 
-    def __init__(self, job: JobReference, step: str, work: Callable[[Job, int], Outcome]) -> None:
+    def __init__(self, job: JobReference, step: str, work: Callable[[Any, int], Outcome]) -> None:
         super().__init__()
         self._job, self._step, self._work = job, step, work
 
@@ -283,7 +292,7 @@ class DoUnits(beam.PTransform):
 
 
 class _DoUnit(beam.DoFn):
-    def __init__(self, job: JobReference, step: str, work: Callable[[Job, int], Outcome]) -> None:
+    def __init__(self, job: JobReference, step: str, work: Callable[[Any, int], Outcome]) -> None:
         self._job, self._step, self._work = job, step, work
 
     def process(self, element: int) -> Iterator[int]:

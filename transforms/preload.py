@@ -10,6 +10,7 @@ import pyarrow.compute
 import pyarrow.ipc
 import pyarrow.parquet
 
+from cc100.transforms import decide, extract, gather, scatter  # noqa: F401 - imported once, before the first fork
 from cc100.transforms.candidates import partition_keys, signer
 from cc100.transforms.exact import NO_FORM, elect_in_file, number_forms
 from cc100.transforms.html import html_text
@@ -22,8 +23,12 @@ from cc100.transforms.settings import HtmlSettings, NearSettings
 _PAGE = b"A page with a line that is long enough for a shingle.\nAnd another one."
 
 
-def preload(model: Model) -> None:
-    """Take a tiny page through the kernels of the steps that run in worker processes."""
+def preload(**model: str) -> None:
+    """Take a tiny page through the kernels of the steps that run in worker processes.
+
+    Args:
+        model: the fields of the language model.
+    """
     limit_threads()
     block = np.frombuffer(_PAGE, np.uint8)
     paragraphs = text_buffers(string_array(split_pages(block, np.array([0, len(block)], np.int64))))
@@ -34,5 +39,5 @@ def preload(model: Model) -> None:
     keys = signer(NearSettings()).band_keys(paragraphs.text, starts, ends, np.zeros(len(starts), np.uint64)).keys
     partition_keys(keys, np.arange(len(keys), dtype=np.uint32))
     html_text(_PAGE.decode(), HtmlSettings())
-    load_model(model).predict(paragraphs.text, starts, ends, np.array([0, len(starts)], np.int64))
+    load_model(Model(**model)).predict(paragraphs.text, starts, ends, np.array([0, len(starts)], np.int64))
     pa.compute.index_in(pa.array(["kept"]), pa.array(["kept"]))

@@ -8,7 +8,7 @@ import dataclasses
 import re
 
 from cc100.shards.settings import MIB, require, setting
-from cc100.tokenizer.settings import TokenizerSettings
+from cc100.tokenizer.settings import TokenizerSettings, TokensSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -391,8 +391,25 @@ class RunnerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What `cc100 run` reads and where it writes; no other command looks at this section."""
+
+    input: tuple[str, ...] = setting(
+        (),
+        "files, folders, globs, paths files",
+        "the crawl, as --input, which wins",
+        "one file can describe a whole run",
+    )
+    base: str | None = setting(None, "URI", "what the names in a paths file are relative to, as --base", "as --base")
+    output: str | None = setting(None, "folder", "the output folder, as --output, which wins", "as input")
+
+    def __post_init__(self) -> None:
+        require(all(isinstance(x, str) and x for x in self.input), "run.input", self.input, "a list of names")
+
+
+@dataclasses.dataclass(frozen=True)
 class CorpusSettings:
-    """All sections; the corpus job reads all but `tokenizer`."""
+    """All sections; the corpus job reads all but `tokenizer`, `tokens` and `run`."""
 
     input: InputSettings = dataclasses.field(default_factory=InputSettings)
     html: HtmlSettings = dataclasses.field(default_factory=HtmlSettings)
@@ -404,3 +421,5 @@ class CorpusSettings:
     remote: RemoteSettings = dataclasses.field(default_factory=RemoteSettings)
     runner: RunnerSettings = dataclasses.field(default_factory=RunnerSettings)
     tokenizer: TokenizerSettings = dataclasses.field(default_factory=TokenizerSettings)
+    tokens: TokensSettings = dataclasses.field(default_factory=TokensSettings)
+    run: RunSettings = dataclasses.field(default_factory=RunSettings)
