@@ -104,7 +104,7 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _MEMBER_OR_PLAIN = re.compile(
     rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|"
-    rb"((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n|WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt])-)"
+    rb"((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n)"
 )
 
 

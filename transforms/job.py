@@ -128,7 +128,7 @@ def load_job(storage: Storage) -> Job:
             plan=Plan(**content["plan"]),
             model=Model(**content["model"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(
             f"{storage.uri(layout.RUN_STATE)} is not the state of a run ({error}). "
             f"Delete {storage.root} and run the command again."

@@ -398,6 +398,19 @@ def test_what_is_missing_says_which_command_makes_it(out, form, gone, message):
     assert not (out / "export").exists()
 
 
+def test_a_manifest_of_something_else_is_refused(out):
+    path = out / "tokens/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps(manifest | {"format_version": 9}))
+    with pytest.raises(InputError, match=r"tokens/manifest\.json is of format_version 9; this cc100 reads 1"):
+        run(out, "fairseq")
+    path.write_text("{}")
+    with pytest.raises(
+        InputError, match=r"tokens/manifest\.json is not the manifest of token arrays \(no corpus_sha256\)"
+    ):
+        run(out, "fairseq")
+
+
 def test_arrays_of_another_corpus_are_refused(out):
     (out / "manifest.json").write_bytes((out / "manifest.json").read_bytes() + b"\n")
     with pytest.raises(InputError, match=r"are those of corpus [0-9a-f]{64}, its manifest.json is [0-9a-f]{64}"):

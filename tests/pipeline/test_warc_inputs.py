@@ -97,9 +97,8 @@ def test_hostile_names_and_records_stay_data(tmp_path):
     assert [row["url"] for row in rows[: len(HOSTILE)]] == HOSTILE
     assert [row["url"] for row in rows[-2:]] == ["http://lines.example/", "http://last.example/"]
     assert all(row["paragraphs"] for row in rows)
-    assert [json.loads(line)["reason"] for line in open(tmp_path / "out/rejects/000000.jsonl", encoding="utf-8")] == [
-        "header_invalid"
-    ]
+    rejects = (tmp_path / "out/rejects/000000.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["reason"] for line in rejects] == ["header_invalid"]
     assert manifest["inputs"][0]["pages"] == len(HOSTILE) + 2
 
 
