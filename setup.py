@@ -38,10 +38,12 @@ setup(
         "resiliparse>=1,<3",
         "rich>=13,<16",
         "sentencepiece>=0.2.3,<0.3",
+        "urllib3>=2,<3",
         "zstandard>=0.22,<1",
     ],
     extras_require={
         "aws": ["apache-beam[aws]>=2.77,<2.78"],
+        "hdfs": ["apache-beam[hadoop]>=2.77,<2.78"],
         "trafilatura": ["trafilatura>=2,<3", "lxml_html_clean>=0.4,<1"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
         "test": [

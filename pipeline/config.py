@@ -130,7 +130,7 @@ def configuration(settings: CorpusSettings) -> dict[str, Any]:
         if field.name not in NO_CORPUS_SECTIONS:
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
-    for name in ("kind", "base", "files", "sample", "sample_seed"):  # what they choose stands in `inputs`
+    for name in ("kind", "base", "files", "sample", "sample_seed", "max_quarantined"):  # they show in `inputs`
         del content["input"][name]
     content["language"]["languages"] = list(settings.language.languages)
     return content
@@ -160,8 +160,8 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and the settings that choose",
-        "the files of a crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`) is part of the `configuration` in `manifest.json`,",
+        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and and what chooses",
+        "the files of a crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`, `max_quarantined`) is part of the `configuration` in `manifest.json`,",
         "by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/ and tokens/.",
         "`remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",

@@ -176,8 +176,8 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         old = load_job(storage)
         begun = Request(old.inputs, old.settings, 1)
         _refuse_other(storage, identity(begun, old.model), wanted)
-        job = dataclasses.replace(old, model=model)
-        if old.model.path != model.path:
+        job = dataclasses.replace(old, model=model, settings=_with_new_patience(old.settings, request.settings))
+        if job != old:
             storage.write(layout.RUN_STATE, to_json(job.to_json()))
         return job
     strangers = [folder for folder in layout.DATA_FOLDERS if storage.files(folder)]
@@ -195,6 +195,12 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
 def _can_retry(storage: Storage, manifest: dict[str, Any]) -> bool:
     """Whether a finished corpus lacks files that could be fetched now."""
     return bool(quarantined_inputs(manifest)) and storage.size(layout.RUN_STATE) is not None
+
+
+def _with_new_patience(old: CorpusSettings, new: CorpusSettings) -> CorpusSettings:
+    """Settings of a run that was begun, with how files are fetched now: who could not fetch them wants to change that."""
+    allowed = dataclasses.replace(old.input, max_quarantined=new.input.max_quarantined)
+    return dataclasses.replace(old, remote=new.remote, input=allowed)
 
 
 def check_extract(job: Job, step: str, outcomes: dict[str, Outcome], later_steps: list[str]) -> None:
