@@ -7,6 +7,7 @@ from rich.table import Table
 
 from cc100.pipeline import encode, tokenizer
 from cc100.pipeline.corpus import corpus_steps
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.report import print_summary, print_tokens
 from cc100.pipeline.stage import Stage, read_manifest
 from cc100.pipeline.steps import read_step
@@ -44,6 +45,8 @@ def _print_corpus(storage: Storage, console: Console) -> bool:
         rejects = sum(entry["rejects"] for entry in manifest["inputs"])
         if rejects:
             console.print(f"{rejects} records could not be read; see rejects/")
+        for entry in quarantined_inputs(manifest)[:10]:
+            console.print(f"not fetched: {entry['uri']} ({entry['quarantined']}); the same command again tries it")
         print_summary(manifest, console)
         return True
     if storage.size(layout.RUN_STATE) is None:
@@ -117,18 +120,20 @@ def _verify(storage: Storage, console: Console) -> bool:
             listed |= {f"{folder}{name}": entry for name, entry in files.items()}
     bad = 0
     for name, entry in sorted(listed.items()):
-        if storage.size(name) is None:
-            problem = "missing"
-        else:
-            found = storage.fingerprint(name)
-            is_same = (found.bytes, found.sha256) == (entry["bytes"], entry["sha256"])
-            problem = (
-                ""
-                if is_same
-                else f"{found.bytes} bytes, SHA-256 {found.sha256[:12]}..., listed with {entry['bytes']}, {entry['sha256'][:12]}..."
-            )
+        problem = _difference(storage, name, entry)
         if problem:
             bad += 1
-            console.print(f"{storage.uri(name)}: {problem}", markup=False)
+            console.print(f"{storage.uri(name)}: {problem}", markup=False, soft_wrap=True)
     console.print(f"{len(listed) - bad} of {len(listed)} files are what the manifests list")
     return not bad
+
+
+def _difference(storage: Storage, name: str, entry: dict[str, Any]) -> str:
+    """How a file differs from what its manifest lists; empty if it does not."""
+    if storage.size(name) is None:
+        return "missing"
+    found = storage.fingerprint(name)
+    if (found.bytes, found.sha256) == (entry["bytes"], entry["sha256"]):
+        return ""
+    listed = f"{entry['bytes']}, {entry['sha256'][:12]}..."
+    return f"{found.bytes} bytes, SHA-256 {found.sha256[:12]}..., not what its manifest lists ({listed})"
