@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, is_dataflow
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.progress import StepProgress
@@ -67,9 +68,17 @@ class Runner:
         self.is_local = is_local_runner(flags)
         self._workers, self._server = workers, server
         self._spark = plan_spark(flags) if is_spark(flags) else None
+        self._flags = flags if is_dataflow(flags) else None
+        if self._flags is not None:
+            check_dataflow(flags)
 
-    def run(self, build: Build, is_map: bool) -> None:
+    def run(self, build: Build, is_map: bool, name: str) -> None:
         """Build a graph and run it to its end.
+
+        Args:
+            build: makes the graph.
+            is_map: no shuffle of any size.
+            name: name of the Beam job, `<step>-<pass>`.
 
         Raises:
             Cc100Error: a step met something that the user can mend.
@@ -84,6 +93,8 @@ class Runner:
                 options["direct_num_workers"] = self._workers
         elif self._spark is not None:
             options = self._spark.options | {"job_endpoint": self._spark.server().endpoint}
+        elif self._flags is not None:
+            options = dataflow_options(self._flags, name)
         pipeline = beam.Pipeline(runner=runner, options=PipelineOptions.from_dictionary(options))
         build(pipeline)
         try:
@@ -92,6 +103,15 @@ class Runner:
             raise
         except Exception as error:
             raise self._known_error(error) or error from None
+
+    def check(self, storage: Storage) -> None:
+        """Refuse an output folder that workers cannot reach.
+
+        Raises:
+            ConfigurationError: it is local, and the workers are elsewhere.
+        """
+        if self._flags is not None:
+            check_output(storage.root)
 
     def _known_error(self, error: Exception) -> Cc100Error | None:
         """What a step raised, out of the text that runners wrap it in; None where nobody foresaw it."""
@@ -126,10 +146,11 @@ def run_step(
     if len(done) < len(names):
         folder = f"{layout.RUN}/done/{step.name}"
         with progress.step(step.name, step.unit, len(names), stored_bytes, lambda: len(storage.files(folder))):
-            for part in step.passes:
+            runner.check(storage)
+            for number, part in enumerate(step.passes):
                 if not all(unit in done for unit in part.units):
                     with _kept_log(storage, runner):
-                        runner.run(part.build, step.is_map)
+                        runner.run(part.build, step.is_map, f"{step.name}-{number}")
         for name in names:
             outcome = done.get(name) or read_receipt(storage, step.name, name)
             if outcome is None:

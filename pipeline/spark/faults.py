@@ -5,7 +5,10 @@ import re
 _TOLD = re.compile(r"cc100\.shards\.errors\.\w+: (.*?)(?: \[while running .*)?$", re.MULTILINE)
 """An error of this package, as Python prints it."""
 
-_PYTHON = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit)): (.+?)(?: \[while running .*)?$", re.MULTILINE)
+_PYTHON = re.compile(
+    r"^.*Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?:\w+\.)*(\w+(?:: .+?)?)(?: \[while running .*)?$", re.MULTILINE
+)
+"""The last line of a Python trace."""
 
 KNOWN = (
     (
@@ -62,9 +65,9 @@ def explain(text: str, spark: str = "3.5") -> str:
         found = pattern.search(text)
         if found:
             return line.format(*found.groups(), spark=spark)
-    python = _PYTHON.findall(text)
+    python = _PYTHON.search(text)
     if python:
-        return f"{python[0][0]}: {python[0][1]}"
+        return python[1]
     roots = _ROOTS.findall(text)
     if roots:
         return roots[-1].strip()
