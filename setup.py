@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.11,<3.13",
     package_dir={"cc100": "."},
     packages=[f"cc100.{name}" for name in PACKAGES],
-    package_data={"": ["py.typed", "*.tsv", "pom.xml"]},
+    package_data={"": ["py.typed", "*.tsv", "pom.xml", "submit.sh"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "brotli>=1.1,<2",

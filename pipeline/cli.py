@@ -126,6 +126,15 @@ def _add_spark(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The official jar from Maven Central where it is to be had, else one assembled by Maven from published parts.",
     )
     jar.add_argument("--assemble", action="store_true", help="assemble it anew, without asking for the official one")
+    bundle = kinds.add_parser(
+        "bundle",
+        help="write a jar per stage for spark-submit, and a script that submits them",
+        description="For YARN, Kubernetes, EMR, Dataproc. The output folder of the stages is run.output (--config or --set); "
+        "Beam's own flags for the workers follow a bare --",
+    )
+    _add_input(bundle, is_required=False)
+    bundle.add_argument("--output", required=True, metavar="DIR", help="local folder for the jars and submit.sh")
+    _add_settings(bundle)
 
 
 def _add_input(command: argparse.ArgumentParser, is_required: bool) -> None:

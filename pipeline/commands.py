@@ -23,6 +23,7 @@ from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.spark.commands import run_spark_command
+from cc100.pipeline.spark.elsewhere import JobNeededError
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
 from cc100.pipeline.tokenizer import run_tokenizer
@@ -30,7 +31,7 @@ from cc100.pipeline.tokenizer_report import show_alpha_table, show_report
 from cc100.shards.errors import Cc100Error, ConfigurationError
 from cc100.transforms.storage import Storage, absolute, use_beam_flags
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_ERROR, EXIT_USAGE, EXIT_JOB_NEEDED, EXIT_INTERRUPTED = 1, 2, 3, 130
 TRACE = "run/log/error.txt"
 STAGES = {
     "corpus": ("corpus",),
@@ -185,6 +186,9 @@ def run_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
         check_beam_flags(beam_flags)
         use_beam_flags(beam_flags)
         return _dispatch(options, beam_flags)
+    except JobNeededError as needed:
+        print(needed.name)
+        return EXIT_JOB_NEEDED
     except Cc100Error as error:
         print(f"cc100: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_ERROR
@@ -206,7 +210,7 @@ def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
             return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
     if options.command == "spark":
-        return run_spark_command(options)
+        return run_spark_command(options, beam_flags)
     if options.command == "export":
         return run_export_command(options)
     storage = open_storage(options.folder)

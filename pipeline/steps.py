@@ -12,6 +12,7 @@ from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_optio
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.spark.elsewhere import JobNeededError, is_elsewhere
 from cc100.pipeline.spark.faults import explain, told_error
 from cc100.pipeline.spark.flags import is_spark, plan_spark
 from cc100.shards import layout
@@ -67,7 +68,8 @@ class Runner:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
         self._workers, self._server = workers, server
-        self._spark = plan_spark(flags) if is_spark(flags) else None
+        self._is_elsewhere = is_elsewhere(flags)
+        self._spark = plan_spark(flags) if is_spark(flags) and not self._is_elsewhere else None
         self._flags = flags if is_dataflow(flags) else None
         if self._flags is not None:
             check_dataflow(flags)
@@ -82,7 +84,10 @@ class Runner:
 
         Raises:
             Cc100Error: a step met something that the user can mend.
+            JobNeededError: somebody else submits the jobs.
         """
+        if self._is_elsewhere:
+            raise JobNeededError(name)
         options = dict(self._options.get_all_options(drop_default=True))
         runner: Any = None
         if self.is_local:

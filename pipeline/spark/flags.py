@@ -146,6 +146,15 @@ def _spark_settings(master: str, given: Iterable[str]) -> list[str]:
     return [f"-D{name}={value}" for name, value in settings.items() if name not in own]
 
 
+def find_or_named_jar(flags: Iterable[str]) -> str:
+    """Path of the jar that the flags name, or of that in the cache.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    return _jar(PipelineOptions(list(flags)).get_all_options()["spark_job_server_jar"])[0]
+
+
 def _jar(named: str | None) -> tuple[str, str]:
     if named is None:
         jar = find_jar()
