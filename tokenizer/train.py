@@ -26,6 +26,9 @@ from cc100.tokenizer.trainer_process import EXIT_REFUSED
 THREADS = 16
 """On every machine: another number gives another model."""
 SHRINKING_FACTOR = 0.75
+SUB_ITERATIONS = 2
+PRUNED_TO = 1.1
+"""SentencePiece prunes until so many times the vocabulary is left, and takes the best of these."""
 BYTES_PER_PIECE = 256
 FEWEST_PIECES = 1000
 _LOG_LINES = 40
@@ -42,7 +45,7 @@ def trainer_options(settings: TokenizerSettings, vocab_size: int) -> dict[str, A
         "max_sentence_length": settings.max_bytes,
         "seed_sentencepiece_size": settings.seed_pieces,
         "shrinking_factor": SHRINKING_FACTOR,
-        "num_sub_iterations": 2,
+        "num_sub_iterations": SUB_ITERATIONS,
         "max_sentencepiece_length": 16,
         "normalization_rule_name": "nmt_nfkc",
         "add_dummy_prefix": True,
@@ -74,6 +77,7 @@ class Estimate:
     memory_bytes: int
 
 
+_TYPICAL_PIECES = 500_000  # after the first round of EM, of 1,000,000 seeds
 # Least squares over benchmarks/results/tokenizer_growth.json, rounded up; a test compares them with it.
 _SECONDS = (8.0, 0.55, 0.10)
 _MEMORY = (0.4e9, 9.0, 500.0)
@@ -88,59 +92,86 @@ def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
         seed_pieces: pieces from which the trainer starts.
     """
     megabytes = sampled_bytes / 1e6
-    rounds = pruning_rounds(seed_pieces, vocab_size)
+    rounds = pruning_rounds(seed_pieces, PRUNED_TO * vocab_size)
     return Estimate(
         _SECONDS[0] + megabytes * (_SECONDS[1] + _SECONDS[2] * rounds),
         int(_MEMORY[0] + _MEMORY[1] * sampled_bytes + _MEMORY[2] * min(seed_pieces, sampled_bytes)),
     )
 
 
-def pruning_rounds(seed_pieces: int, vocab_size: int) -> int:
-    """Rounds of EM and pruning until 1.1 times the vocabulary is left."""
-    return max(1, math.ceil(math.log(max(seed_pieces / (1.1 * vocab_size), 1.0), 1 / SHRINKING_FACTOR)))
+def pruning_rounds(pieces: float, goal: float) -> int:
+    """Rounds of EM, each with a pruning after it, that bring a number of pieces down to the goal."""
+    return max(1, math.ceil(math.log(max(pieces / goal, 1.0), 1 / SHRINKING_FACTOR)))
 
 
 class LogReader:
     """What the trainer's log says about how far it is.
 
+    Before EM its stages take the shares of time that were measured (benchmarks/results/tokenizer_growth.json). From the first round of EM
+    on, those that are left are taken to be as long as those that are done, by the times in the log, and a little shorter each; how many
+    are left follows from the number of pieces.
+
     Args:
         vocab_size: pieces wanted.
     """
 
-    _SEEDS, _EM = 0.35, 0.60  # shares of the time: up to the seeds, in rounds of EM; measured on 25 to 400 MB
-    _STAGES = (
-        ("Loaded all", 0.04, "normalising"),
-        ("Extracting seed", 0.08, "finding frequent substrings"),
-        ("Initialized", 0.38, "splitting into words"),
-        ("for EM training", 0.40, "EM"),
-        ("PruneUnreachable", 0.99, "saving"),
+    _BEFORE_EM = (  # mark in the log, share of the time before EM that has passed, what comes next
+        ("Loaded all", 0.02, "normalising"),
+        ("Extracting seed", 0.12, "finding frequent substrings"),
+        ("Initialized", 0.82, "splitting into words"),
+        ("for EM training", 1.0, "EM"),
     )
-    _ROUND = re.compile(r"EM sub_iter=\d+ size=(\d+)")
+    _ROUND_COST = 0.7  # of a round, where all before EM is 1; until the first has ended, and where the log has no times
+    _LAST_PRUNING = 0.4  # of a round
+    _SHORTER = 0.9  # a round with 0.75 times the pieces
+    _TIME = re.compile(r"[A-Z]\d{4} \d\d:\d\d:(\d{5,}\.\d+) ")
+    _ITERATION = re.compile(r"EM sub_iter=(\d+) size=(\d+)")
 
     def __init__(self, vocab_size: int) -> None:
-        self._goal = 1.1 * vocab_size
-        self._seeds: int | None = None
+        self._goal = PRUNED_TO * vocab_size
+        self._begin: float | None = None
+        self._em: float | None = None
+        self._done = 0.0  # rounds
         self.fraction = 0.0
         self.stage = "reading the sample"
 
     def read(self, line: str) -> bool:
         """Take in a line; True if the state changed."""
-        found = self._ROUND.search(line)
-        if found:
-            size = int(found[1])
-            self._seeds = self._seeds or size
-            span = math.log(max(self._seeds / self._goal, 1.0001))
-            done = min(1.0, math.log(max(self._seeds / size, 1.0)) / span)
-            self._set(0.40 + 0.58 * done, f"EM, {size:,} pieces left")
+        found = self._TIME.match(line)
+        now = float(found[1]) if found else None
+        self._begin = self._begin or now
+        if iteration := self._ITERATION.search(line):
+            number, size = map(int, iteration.groups())
+            self._done += 1 / SUB_ITERATIONS
+            left = self._rounds_left(size) + (SUB_ITERATIONS - 1 - number) / SUB_ITERATIONS
+            self._set(self._share(now, left), f"EM, {size:,} pieces left")
             return True
-        for mark, fraction, stage in self._STAGES:
+        if "PruneUnreachable" in line:
+            self._set(0.99, "saving")
+            return True
+        for mark, share, stage in self._BEFORE_EM:
             if mark in line:
-                self._set(fraction, stage)
+                self._em = now
+                rounds = pruning_rounds(_TYPICAL_PIECES, self._goal) + self._LAST_PRUNING
+                self._set(share / (1 + self._ROUND_COST * rounds), stage)
                 return True
         return False
 
+    def _rounds_left(self, size: int) -> float:
+        """Rounds after the one that leaves so many pieces, the last pruning included."""
+        return pruning_rounds(size, self._goal) - 1 + self._LAST_PRUNING
+
+    def _share(self, now: float | None, left: float) -> float:
+        """Share of the time that has passed when so many rounds are left."""
+        if now is None or self._begin is None or self._em is None:
+            passed, round_time = 1 + self._ROUND_COST * self._done, self._ROUND_COST
+        else:
+            passed, round_time = now - self._begin, (now - self._em) / self._done
+        rounds = (1 - self._SHORTER**left) / (1 - self._SHORTER)
+        return passed / max(passed + round_time * rounds, 1e-9)
+
     def _set(self, fraction: float, stage: str) -> None:
-        self.fraction, self.stage = max(self.fraction, fraction), stage
+        self.fraction, self.stage = max(self.fraction, min(fraction, 0.99)), stage
 
 
 class TooFewPiecesError(InputError):

@@ -1,6 +1,7 @@
 """Training: byte for byte the same again, errors that name the numbers, and no trainer left behind."""
 
 import functools
+import json
 import pathlib
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from cc100.tokenizer import train
 from cc100.tokenizer.model_proto import parse_model
 from cc100.tokenizer.settings import AUTO, TokenizerSettings
 from cc100.tokenizer.train import (
+    LogReader,
     TooFewPiecesError,
     TooManyCharactersError,
     trainer_options,
@@ -243,3 +245,78 @@ def test_progress(processes):
     assert 0 < shares[0] < 0.1
     assert 0.95 < shares[-1] <= 1
     assert any("pieces left" in stage for _, stage in told)
+
+
+def log_of(vocab_size, round_seconds, pieces=400_000, with_times=True):
+    """A log in the trainer's form: 100 s up to EM, then rounds, each a tenth shorter than the one before, until the vocabulary is reached."""
+    written, now = [], 1_700_000_000.0
+
+    def say(seconds, text):
+        nonlocal now
+        now += seconds
+        written.append((now - 1_700_000_000, f"I0000 00:00:{now:.6f}    2036 {text}" if with_times else text))
+
+    say(0, "sentencepiece_trainer.cc:149] Starts training with :")
+    written.append((0, "trainer_spec {"))
+    say(2, "trainer_interface.cc:446] Loaded all 105862 sentences")
+    say(8, "unigram_model_trainer.cc:327] Extracting seed sentencepieces (libsais_omp, 16 threads)")
+    say(70, "unigram_model_trainer.cc:514] Initialized 1005192 seed pieces")
+    say(20, "unigram_model_trainer.cc:854] Using 612090 sentences for EM training")
+    while True:
+        for number in range(2):
+            say(
+                round_seconds / 2,
+                f"unigram_model_trainer.cc:903] EM sub_iter={number} size={pieces} obj=18.9 num_tokens=76 bytes/tok=6.3",
+            )
+        if pieces * 0.75 <= 1.1 * vocab_size:
+            break
+        pieces, round_seconds = int(pieces * 0.75), 0.9 * round_seconds
+    say(
+        0.4 * round_seconds,
+        "unigram_model_trainer.cc:775] PruneUnreachableSentencePieces pruned 0 unreachable pieces out of 8800",
+    )
+    return written
+
+
+@pytest.mark.parametrize("vocab_size", [8000, 64_000, 250_000, 600_000])
+@pytest.mark.parametrize("round_seconds", [10, 70, 200])
+@pytest.mark.parametrize("with_times", [True, False])
+def test_time_left(vocab_size, round_seconds, with_times):
+    """After the first round of EM the share that is done is off by at most 15 % of the whole."""
+    lines = log_of(vocab_size, round_seconds, with_times=with_times)
+    reader, shares, whole = LogReader(vocab_size), [], lines[-1][0]
+    for at, line in lines:
+        told = reader.read(line)
+        assert told == any(mark in line for mark in ("Loaded", "Extracting", "Initialized", "EM", "Prune"))
+        shares.append(reader.fraction)
+        if "sub_iter" in line and at >= 100 + round_seconds and (with_times or round_seconds == 70):
+            assert reader.fraction == pytest.approx(at / whole, abs=0.15)
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 0.99
+    assert reader.stage == "saving"
+
+
+def test_lines_that_say_nothing():
+    reader = LogReader(8000)
+    assert not any(
+        map(
+            reader.read, ["", "trainer_spec {", "W0000 00:00:1.5 1 trainer_interface.cc:419] Found too long line", "EM"]
+        )
+    )
+    assert (reader.fraction, reader.stage) == (0, "reading the sample")
+
+
+@pytest.mark.parametrize("where", ["growth", "quality"])
+def test_time_left_in_measured_logs(repository, where):
+    """In the trainings of the benchmarks the share that is done is off by at most a quarter of the whole."""
+    runs = json.loads((repository / "benchmarks" / "results" / f"tokenizer_{where}.json").read_text())
+    for run in runs.get("runs") or runs["models"].values():
+        reader, last = LogReader(run.get("pieces", runs.get("pieces"))), 0.0
+        reader.read("I0000 00:00:1700000000.000000 1 sentencepiece_trainer.cc:149] Starts training with :")
+        for at, text in run["log"]:
+            if reader.read(f"I0000 00:00:{1_700_000_000 + at:.6f}    2036 unigram_model_trainer.cc:1] {text}"):
+                assert last <= reader.fraction
+                assert reader.fraction == pytest.approx(at / run["wall_seconds"], abs=0.25)
+                last = reader.fraction
+        assert last == 0.99
