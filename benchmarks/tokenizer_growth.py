@@ -2,6 +2,7 @@
 
     python benchmarks/tokenizer_growth.py --corpus DIR --work DIR --json FILE [--megabytes 25 50 100 200 400] [--pieces 250000]
         [--seed-pieces 1000000] [--repeat 1]
+    python benchmarks/tokenizer_growth.py --json FILE [--fit] [--plot FILE ...]
 
 DIR is a finished output folder of `cc100 corpus`. A sample of M MB (10^6 bytes) is its paragraphs, as many as `uniform(id)` < M / (all)
 gives; where M is more than the corpus has, all of them and copies of them with new words (respell.py). The sample is written to WORK
@@ -174,19 +175,84 @@ def real_growth(corpus: Corpus) -> dict[str, Any]:
     return {"points": points, "heaps_exponent": round(float(exponent), 3)}
 
 
+def fit(runs: list[dict[str, Any]]) -> None:
+    """Print the constants of `estimate` that have the least squares of relative errors."""
+    size = np.array([run["bytes"] for run in runs], float)
+    rounds = [
+        training.pruning_rounds(
+            training.pieces_of_first_round(run["bytes"], run["seed_pieces"]), training.PRUNED_TO * run["pieces"]
+        )
+        for run in runs
+    ]
+    one = np.ones(len(runs))
+    for name, key, columns in (
+        ("CPU seconds", "cpu_seconds", [one, size / MEGABYTE, size / MEGABYTE * rounds]),
+        ("memory", "peak_memory_bytes", [one, size, np.minimum(size, training.CHUNK_BYTES)]),
+    ):
+        measured = np.array([run[key] for run in runs])
+        weighted = np.stack(columns, 1) / measured[:, None]
+        constants, _, rank, _ = np.linalg.lstsq(weighted, one, rcond=None)
+        errors = weighted @ constants - 1
+        print(f"{name}: {', '.join(f'{value:.4g}' for value in constants)} (rank {rank}), off by", np.round(errors, 3))
+
+
+def plot(report: dict[str, Any], files: list[pathlib.Path]) -> None:
+    """Draw CPU seconds and memory against the size of the sample, and the estimate."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams |= {"svg.hashsalt": "cc100", "svg.fonttype": "path", "font.size": 9}
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    series = sorted({(run["pieces"], run["seed_pieces"]) for run in report["runs"]}, reverse=True)
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+    for (pieces, seeds), colour in zip(series, colours, strict=False):
+        runs = [run for run in report["runs"] if (run["pieces"], run["seed_pieces"]) == (pieces, seeds)]
+        sizes = [run["bytes"] / MEGABYTE for run in runs]
+        points = ([run["cpu_seconds"] / 60 for run in runs], [run["peak_memory_bytes"] / 1e9 for run in runs])
+        smooth = np.geomspace(min(sizes), max(sizes), 200) if len(set(sizes)) > 1 else np.array([])
+        expected = [training.estimate(int(size * MEGABYTE), pieces, seeds) for size in smooth]
+        lines = [e.cpu_seconds / 60 for e in expected], [e.memory_bytes / 1e9 for e in expected]
+        for axis, values, line in zip(axes, points, lines, strict=True):
+            axis.plot(sizes, values, "o", color=colour, markersize=5, label=f"{pieces:,} pieces, measured")
+            axis.plot(smooth, line, color=colour, linewidth=1, label="estimate" if len(smooth) else None)
+    titles = ("CPU time", "CPU minutes"), ("Memory", "peak of the trainer, GB")
+    for axis, (title, label) in zip(axes, titles, strict=True):
+        axis.set(title=title, xlabel="sample, MB", ylabel=label, xlim=(0, None), ylim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    for file in files:
+        figure.savefig(file, dpi=110, metadata={"Date": None} if file.suffix == ".svg" else None)
+    pyplot.close(figure)
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--train"]:
         print(json.dumps(train_once(sys.argv[2], json.loads(sys.argv[3]))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--corpus")
+    parser.add_argument("--work", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path, required=True)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[25, 50, 100, 200, 400])
     parser.add_argument("--pieces", type=int, nargs="+", default=[250_000])
     parser.add_argument("--seed-pieces", type=int, default=TokenizerSettings().seed_pieces)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--plot", type=pathlib.Path, nargs="+", default=[])
+    parser.add_argument("--fit", action="store_true", help="print the constants of tokenizer.train.estimate")
     arguments = parser.parse_args()
+    if arguments.corpus:
+        measure_all(arguments)
+    report = json.loads(arguments.json.read_text())
+    if arguments.plot:
+        plot(report, arguments.plot)
+    if arguments.fit:
+        fit(report["runs"])
+
+
+def measure_all(arguments: argparse.Namespace) -> None:
+    """Add the runs that are wanted to the report."""
     corpus = read_corpus_text(arguments.corpus)
     report: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {"runs": []}
     report = {**machine(), "real_text": real_growth(corpus), "runs": report["runs"]}

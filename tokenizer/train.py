@@ -71,20 +71,27 @@ def wanted_pieces(settings: TokenizerSettings, sampled_bytes: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a training will take: seconds on two cores, and bytes of memory."""
+    """What a training will take: CPU seconds of all threads, and bytes of memory at the peak."""
 
-    seconds: float
+    cpu_seconds: float
     memory_bytes: int
 
+    @property
+    def seconds(self) -> float:
+        """Seconds on two cores that do nothing else."""
+        return self.cpu_seconds / _TWO_CORES
 
-_TYPICAL_PIECES = 500_000  # after the first round of EM, of 1,000,000 seeds
-# Least squares over benchmarks/results/tokenizer_growth.json, rounded up; a test compares them with it.
-_SECONDS = (8.0, 0.55, 0.10)
-_MEMORY = (0.4e9, 9.0, 500.0)
+
+# Least squares over benchmarks/results/tokenizer_growth.json (its --fit); a test compares each run with the estimate.
+_CPU_SECONDS = (0.6, 0.44, 0.38)  # always; per MB; per MB and round
+_MEMORY = (0.19e9, 3.0, 14.7)  # always; per byte; per byte of what lies in one suffix array
+_TWO_CORES = 1.6
+CHUNK_BYTES = 430e6
+"""Text of one suffix array: 500 MiB as the trainer stores it, a fifth more than the text."""
 
 
 def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
-    """Time and memory of a training, from runs on samples of 25 to 400 MB.
+    """Time and memory of a training.
 
     Args:
         sampled_bytes: bytes of the sample.
@@ -92,16 +99,21 @@ def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
         seed_pieces: pieces from which the trainer starts.
     """
     megabytes = sampled_bytes / 1e6
-    rounds = pruning_rounds(seed_pieces, PRUNED_TO * vocab_size)
+    rounds = pruning_rounds(pieces_of_first_round(sampled_bytes, seed_pieces), PRUNED_TO * vocab_size)
     return Estimate(
-        _SECONDS[0] + megabytes * (_SECONDS[1] + _SECONDS[2] * rounds),
-        int(_MEMORY[0] + _MEMORY[1] * sampled_bytes + _MEMORY[2] * min(seed_pieces, sampled_bytes)),
+        _CPU_SECONDS[0] + megabytes * (_CPU_SECONDS[1] + _CPU_SECONDS[2] * rounds),
+        int(_MEMORY[0] + _MEMORY[1] * sampled_bytes + _MEMORY[2] * min(sampled_bytes, CHUNK_BYTES)),
     )
 
 
-def pruning_rounds(pieces: float, goal: float) -> int:
-    """Rounds of EM, each with a pruning after it, that bring a number of pieces down to the goal."""
-    return max(1, math.ceil(math.log(max(pieces / goal, 1.0), 1 / SHRINKING_FACTOR)))
+def pieces_of_first_round(sampled_bytes: int, seed_pieces: int) -> float:
+    """How many of the seeds the first round of EM leaves; measured with 1,000,000 seeds from 25 MB on, fewer seeds stay below it."""
+    return min(seed_pieces, 490_000 * (max(sampled_bytes, 1) / 1e8) ** 0.21)
+
+
+def pruning_rounds(pieces: float, goal: float) -> float:
+    """Rounds of EM, each with a pruning after it, that bring a number of pieces down to the goal; a fraction for a small last one."""
+    return 1 + max(math.log(pieces / goal, 1 / SHRINKING_FACTOR), 0.0)
 
 
 class LogReader:
@@ -121,6 +133,7 @@ class LogReader:
         ("Initialized", 0.82, "splitting into words"),
         ("for EM training", 1.0, "EM"),
     )
+    _TYPICAL_PIECES = 500_000  # after the first round
     _ROUND_COST = 0.7  # of a round, where all before EM is 1; until the first has ended, and where the log has no times
     _LAST_PRUNING = 0.4  # of a round
     _SHORTER = 0.9  # a round with 0.75 times the pieces
@@ -152,14 +165,14 @@ class LogReader:
         for mark, share, stage in self._BEFORE_EM:
             if mark in line:
                 self._em = now
-                rounds = pruning_rounds(_TYPICAL_PIECES, self._goal) + self._LAST_PRUNING
+                rounds = pruning_rounds(self._TYPICAL_PIECES, self._goal)
                 self._set(share / (1 + self._ROUND_COST * rounds), stage)
                 return True
         return False
 
     def _rounds_left(self, size: int) -> float:
         """Rounds after the one that leaves so many pieces, the last pruning included."""
-        return pruning_rounds(size, self._goal) - 1 + self._LAST_PRUNING
+        return max(math.ceil(pruning_rounds(size, self._goal)) - 2, 0) + self._LAST_PRUNING
 
     def _share(self, now: float | None, left: float) -> float:
         """Share of the time that has passed when so many rounds are left."""

@@ -22,6 +22,7 @@ from cc100.tokenizer.train import (
     LogReader,
     TooFewPiecesError,
     TooManyCharactersError,
+    estimate,
     trainer_options,
     wanted_pieces,
 )
@@ -234,6 +235,55 @@ def test_trainer_ends_with_its_parent(number):
         assert not alive(trainer)
 
 
+# --- Estimate -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(repository):
+    return json.loads((repository / "benchmarks" / "results" / "tokenizer_growth.json").read_text())["runs"]
+
+
+def test_estimate_against_measured_runs(runs):
+    """Every training of the benchmark is within a quarter of what would have been foretold."""
+    assert {run["megabytes"] for run in runs} >= {25, 50, 100, 200}
+    for run in runs:
+        expected = estimate(run["bytes"], run["pieces"], run["seed_pieces"])
+        assert expected.memory_bytes == pytest.approx(run["peak_memory_bytes"], rel=0.25), run
+        assert expected.cpu_seconds == pytest.approx(run["cpu_seconds"], rel=0.25), run
+
+
+def test_estimate_grows():
+    """With the sample, with a smaller vocabulary (more rounds of pruning); and what is not known is guessed upwards."""
+    sizes = [10**6, 10**7, 10**8, 10**9, 2 * 10**9]
+    by_size = [estimate(size, 250_000, 1_000_000) for size in sizes]
+    assert [e.cpu_seconds for e in by_size] == sorted(e.cpu_seconds for e in by_size)
+    assert [e.memory_bytes for e in by_size] == sorted(e.memory_bytes for e in by_size)
+    by_pieces = [estimate(10**8, pieces, 1_000_000).cpu_seconds for pieces in (250_000, 64_000, 8000)]
+    assert by_pieces == sorted(by_pieces)
+    assert all(e.seconds < e.cpu_seconds for e in by_size)
+
+
+MEASURED = """
+    import json, resource, sys
+    import pyarrow as pa
+    from cc100.tokenizer import train
+
+    lines = sys.stdin.buffer.read().split(b"\\n")
+    batch = pa.record_batch([pa.array(lines), pa.array([1] * len(lines), pa.int32())], names=["text", "copies"])
+    train.train([batch], json.loads(sys.argv[1]), lambda share, stage: None)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in KiB")
+def test_estimate_of_memory_in_a_real_training():
+    """The trainer of a small sample takes no more than is foretold, and no less than a third of it: most is the start."""
+    text = "\n".join(tiny_tokenizer.text(20_000)).encode()
+    command = [sys.executable, "-c", textwrap.dedent(MEASURED), json.dumps(trainer_options(SETTINGS, 600))]
+    peak = int(subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout)
+    assert peak <= estimate(len(text), 600, 10_000).memory_bytes <= 3 * peak
+
+
 # --- Progress -------------------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +298,7 @@ def test_progress(processes):
 
 
 def log_of(vocab_size, round_seconds, pieces=400_000, with_times=True):
-    """A log in the trainer's form: 100 s up to EM, then rounds, each a tenth shorter than the one before, until the vocabulary is reached."""
+    """A log in the trainer's form: 100 s up to EM, then rounds, each a tenth shorter, until the vocabulary is reached."""
     written, now = [], 1_700_000_000.0
 
     def say(seconds, text):
