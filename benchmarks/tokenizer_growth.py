@@ -7,8 +7,9 @@
 DIR is a finished output folder of `cc100 corpus`. A sample of M MB (10^6 bytes) is its paragraphs, as many as `uniform(id)` < M / (all)
 gives; where M is more than the corpus has, all of them and copies of them with new words (respell.py). The sample is written to WORK
 first, then a process of its own trains on it by `cc100.tokenizer.train.train` with the options of `trainer_options`. Measured are that
-process and the trainer below it: CPU seconds of both, wall seconds, peak resident memory of the trainer (`ru_maxrss`), when the trainer
-reached which stage, and the load of the machine before and after: where other work ran beside, wall seconds mean little.
+process and the trainer below it: CPU seconds of both; wall seconds; what these would be on two idle cores, from the CPU seconds of each
+thread; peak resident memory of the trainer (`ru_maxrss`); when the trainer reached which stage; and the load of the machine before and
+after. Where other work ran beside, wall seconds mean little.
 
 Runs are appended to the JSON file; those that it has already are not repeated unless --repeat asks for more of them. Linux only.
 """
@@ -23,6 +24,7 @@ import platform
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -119,6 +121,45 @@ class TimedReader(training.LogReader):
         return super().read(line)
 
 
+class TwoCoreClock(threading.Thread):
+    """How long the trainer would take on two cores of its own, from the CPU seconds of its threads, beside whatever else runs.
+
+    In every interval at least as long as the busiest thread was running, and at least half as long as all threads together.
+    """
+
+    def __init__(self, interval_s: float = 0.2) -> None:
+        super().__init__(daemon=True)
+        self._interval_s, self._stopped = interval_s, threading.Event()
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Watch the only child of this process, from its start to its end."""
+        before: dict[str, float] = {}
+        while not self._stopped.wait(self._interval_s):
+            now = self._cpu_seconds()
+            spent = {name: value - before.get(name, 0.0) for name, value in now.items()}
+            self.seconds += max([spent.pop("all", 0.0) / 2, *spent.values(), 0.0])
+            before = now or before
+
+    def stop(self) -> float:
+        """Seconds on two cores."""
+        self._stopped.set()
+        self.join()
+        return self.seconds
+
+    @staticmethod
+    def _cpu_seconds() -> dict[str, float]:
+        """CPU seconds of the trainer ("all") and of each of its threads; empty where it is not running."""
+        try:
+            (child,) = pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            files = {"all": pathlib.Path(f"/proc/{child}/stat")}
+            files |= {folder.name: folder / "stat" for folder in pathlib.Path(f"/proc/{child}/task").iterdir()}
+            fields = {name: path.read_text().rpartition(")")[2].split() for name, path in files.items()}
+        except (OSError, ValueError):
+            return {}
+        return {name: (int(row[11]) + int(row[12])) / os.sysconf("SC_CLK_TCK") for name, row in fields.items()}
+
+
 def train_once(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """Train on a sample, by way of this process, and say what it cost; the model goes beside the sample."""
 
@@ -129,6 +170,8 @@ def train_once(path: str, options: dict[str, Any]) -> dict[str, Any]:
 
     training.LogReader = TimedReader  # type: ignore[misc]
     begin, before = time.monotonic(), _cpu_seconds(resource.RUSAGE_SELF)
+    clock = TwoCoreClock()
+    clock.start()
     model = training.train(batches(), options, lambda share, stage: None)
     wall = time.monotonic() - begin
     pathlib.Path(path).with_suffix(".model").write_bytes(model)
@@ -137,6 +180,7 @@ def train_once(path: str, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "wall_seconds": round(wall, 2),
         "cpu_seconds": round(cpu, 2),
+        "two_core_seconds": round(clock.stop(), 2),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         "model_bytes": len(model),
         "model_sha256": hashlib.sha256(model).hexdigest(),

@@ -117,6 +117,7 @@ def test_a_training(tmp_path):
     found = growth.measure(path, chosen, 600)
     assert tiny_tokenizer.processor(path.with_suffix(".model").read_bytes()).vocab_size() == 600
     assert found["cpu_seconds"] > 0
+    assert 0 < found["two_core_seconds"] <= found["cpu_seconds"]
     assert found["peak_memory_bytes"] > 30e6
     assert next(line for _, line in found["log"]).startswith("Loaded all")
     times = [at for at, _ in found["log"]]
