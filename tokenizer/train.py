@@ -83,7 +83,7 @@ class Estimate:
 
 
 # Least squares over benchmarks/results/tokenizer_growth.json (its --fit); a test compares each run with the estimate.
-_CPU_SECONDS = (0.6, 0.44, 0.38)  # always; per MB; per MB and round
+_CPU_SECONDS = (0.5, 0.42, 0.39)  # always; per MB; per MB and round
 _MEMORY = (0.19e9, 3.0, 14.7)  # always; per byte; per byte of what lies in one suffix array
 _TWO_CORES = 1.6
 CHUNK_BYTES = 430e6
@@ -107,8 +107,10 @@ def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
 
 
 def pieces_of_first_round(sampled_bytes: int, seed_pieces: int) -> float:
-    """How many of the seeds the first round of EM leaves; measured with 1,000,000 seeds from 25 MB on, fewer seeds stay below it."""
-    return min(seed_pieces, 490_000 * (max(sampled_bytes, 1) / 1e8) ** 0.21)
+    """How many pieces the first round of EM leaves; a small sample yields fewer seeds than are wanted."""
+    megabytes = max(sampled_bytes, 1) / 1e6
+    seeds = min(seed_pieces, 1e6 * (megabytes / 25) ** 0.7)
+    return 490_000 * (megabytes / 100) ** 0.21 * (seeds / 1e6) ** 0.64
 
 
 def pruning_rounds(pieces: float, goal: float) -> float:
