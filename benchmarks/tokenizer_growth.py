@@ -249,23 +249,26 @@ def plot(report: dict[str, Any], files: list[pathlib.Path]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-    series = sorted({(run["pieces"], run["seed_pieces"]) for run in report["runs"]}, reverse=True)
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-    for (pieces, seeds), colour in zip(series, colours, strict=False):
-        runs = [run for run in report["runs"] if (run["pieces"], run["seed_pieces"]) == (pieces, seeds)]
+    usual = TokenizerSettings().seed_pieces
+    series = sorted({(run["seed_pieces"] != usual, -run["pieces"], run["seed_pieces"]) for run in report["runs"]})
+    smooth = np.linspace(1, max(run["bytes"] for run in report["runs"]), 200)
+    for (unusual, less_pieces, seeds), colour in zip(
+        series, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=False
+    ):
+        runs = [run for run in report["runs"] if (-run["pieces"], run["seed_pieces"]) == (less_pieces, seeds)]
         sizes = [run["bytes"] / MEGABYTE for run in runs]
-        points = ([run["cpu_seconds"] / 60 for run in runs], [run["peak_memory_bytes"] / 1e9 for run in runs])
-        smooth = np.geomspace(min(sizes), max(sizes), 200) if len(set(sizes)) > 1 else np.array([])
-        expected = [training.estimate(int(size * MEGABYTE), pieces, seeds) for size in smooth]
+        points = [run["cpu_seconds"] / 60 for run in runs], [run["peak_memory_bytes"] / 1e9 for run in runs]
+        expected = [training.estimate(int(size), -less_pieces, seeds) for size in smooth]
         lines = [e.cpu_seconds / 60 for e in expected], [e.memory_bytes / 1e9 for e in expected]
+        name = f"{-less_pieces:,} pieces" + f" from {seeds:,}" * unusual
         for axis, values, line in zip(axes, points, lines, strict=True):
-            axis.plot(sizes, values, "o", color=colour, markersize=5, label=f"{pieces:,} pieces, measured")
-            axis.plot(smooth, line, color=colour, linewidth=1, label="estimate" if len(smooth) else None)
+            axis.plot(sizes, values, "o", color=colour, markersize=5, label=name)
+            axis.plot(smooth / MEGABYTE, line, color=colour, linewidth=1)
     titles = ("CPU time", "CPU minutes"), ("Memory", "peak of the trainer, GB")
     for axis, (title, label) in zip(axes, titles, strict=True):
         axis.set(title=title, xlabel="sample, MB", ylabel=label, xlim=(0, None), ylim=(0, None))
         axis.grid(alpha=0.3)
-    axes[0].legend(frameon=False)
+    axes[0].legend(frameon=False, title="points: measured, lines: estimate", loc="upper left", alignment="left")
     for file in files:
         figure.savefig(file, dpi=110, metadata={"Date": None} if file.suffix == ".svg" else None)
     pyplot.close(figure)
