@@ -93,7 +93,7 @@ class HtmlSettings:
         "blocks",
         "blocks | resiliparse | trafilatura",
         "what finds the text of a page; trafilatura needs the extra of that name",
-        "as good as trafilatura at 20 times its speed; see docs/html.md",
+        "nearly as good as trafilatura at many times its speed; see docs/html.md",
     )
     content: str = setting(
         "main", "main | all", "main content, or all text of a page", "menus and footers are no text worth training on"
