@@ -1,11 +1,11 @@
 """Measures `cc100 export --format cc100-txt` beside `xz` itself on the same text.
 
-    python benchmarks/export_text.py --corpus OUT [--limit 60] [--json benchmarks/results/export_text.json]
+    python benchmarks/export_text.py --corpus OUT [--limit 60] [--json FILE]
 
-OUT is a finished corpus. The shards of its languages, by code, up to LIMIT MB of text become those of one language of a corpus of its own, so
-that there is a file of several blocks. It is exported with one thread and with two, as xz and as zst; then `xz -6` with one thread and
-with two compresses the text and decompresses it again, because the export reads back what it wrote. Rates are MB of text per CPU-second
-of user and system time of the command and its children, start-up included.
+OUT is a finished corpus. The shards of its languages, by code, up to LIMIT MB of text become those of one language of a
+corpus of its own, so that there is a file of several blocks. It is exported with one thread and with two, as xz and as zst;
+then `xz -6` with one thread and with two compresses the text and decompresses it again, because the export reads back what
+it wrote. Rates are MB of text per CPU-second of user and system time of the command and its children, start-up included.
 """
 
 import argparse

@@ -160,10 +160,10 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and what chooses",
-        "the files of a crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`, `max_quarantined`) is part of the `configuration` in `manifest.json`,",
-        "by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/ and tokens/.",
-        "`remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and what chooses the files of a",
+        "crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`, `max_quarantined`) is part of the `configuration` in",
+        "`manifest.json`, by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/",
+        "and tokens/. `remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

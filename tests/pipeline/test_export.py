@@ -330,6 +330,19 @@ def test_a_deleted_file_is_made_again(out, form):
     assert content(out / "export") == before
 
 
+@pytest.mark.parametrize("form", [*TOKEN_FORMATS, "cc100-txt"])
+def test_languages_that_were_exported_before_are_kept_whole(out, form):
+    run(out, form)
+    before = content(out / "export")
+    next(
+        path
+        for path in (out / "export" / form).rglob("*")
+        if "zh-Hant" in str(path.relative_to(out)) and path.is_file()
+    ).unlink()
+    run(out, form, languages=("sw",))
+    assert content(out / "export") == before
+
+
 # --- Refusals -----------------------------------------------------------------------------------------------------------
 
 
