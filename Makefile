@@ -14,7 +14,7 @@ VENV_READERS := .venv-readers
 VENV_TRANSFORMERS_4 := .venv-transformers-4
 READERS_OUTPUT := .readers/out
 
-.PHONY: setup demo test readers-test spark-test spark-faults lint types format acceptance benchmark docs lock lock-readers image clean
+.PHONY: setup demo test readers-test spark-test spark-faults dataflow-test lint types format acceptance benchmark docs lock lock-readers image clean
 
 setup: $(READY)
 
@@ -67,6 +67,11 @@ $(VENV_TRANSFORMERS_4)/.ready: constraints-transformers-4.txt
 	mkdir -p .view/cc100
 	for name in tokenizer shards; do ln -sfn ../../$$name .view/cc100/$$name; done
 	touch $@
+
+# Beam's part for Google Cloud is large and an extra; without it these tests are skipped.
+dataflow-test: setup
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[aws,gcp,test]'
+	$(VENV)/bin/pytest tests/pipeline/test_dataflow.py tests/test_dockerfile.py
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -66,5 +66,7 @@ setup(
             "xxhash>=3.4,<5",
         ],
     },
-    entry_points={"console_scripts": ["cc100 = cc100.pipeline.cli:main", "cc100-worker = cc100.pipeline.spark.worker:main"]},
+    entry_points={
+        "console_scripts": ["cc100 = cc100.pipeline.cli:main", "cc100-worker = cc100.pipeline.spark.worker:main"]
+    },
 )

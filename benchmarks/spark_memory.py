@@ -3,9 +3,9 @@
     python benchmarks/spark_memory.py --input out/crawl-2 --input out/crawl-8 --input out/crawl-32 --work out/spark \\
         --json benchmarks/results/spark_memory.json
 
-Runs `cc100 corpus` for each input on the master `local[2]`, so that driver and executors are one JVM. For each step: the largest heap that
-was left after a collection (from the JVM's log), the largest resident size of that JVM, and the largest of any one Python worker, sampled ten
-times a second. The step is the first that has no record in run/steps. Linux only.
+Runs `cc100 corpus` for each input on the master `local[2]`, so that driver and executors are one JVM. For each step: the largest heap
+that was left after a collection (from the JVM's log), the largest resident size of that JVM, and the largest of any one Python worker,
+sampled ten times a second. The step is the first that has no record in run/steps. Linux only.
 """
 
 import argparse
@@ -55,7 +55,17 @@ def measure(source, work, heap):
     shutil.rmtree(out, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     program = pathlib.Path(sys.executable).parent / "cc100"
-    command = [program, "corpus", "--input", source, "--output", out, "--", "--runner=SparkRunner", "--spark_master_url=local[2]"]
+    command = [
+        program,
+        "corpus",
+        "--input",
+        source,
+        "--output",
+        out,
+        "--",
+        "--runner=SparkRunner",
+        "--spark_master_url=local[2]",
+    ]
     command += [f"--job_server_jvm_property=-Xmx{heap}", f"--job_server_jvm_property=-Xlog:gc:file={log}"]
     begin = time.monotonic()
     process = subprocess.Popen([str(part) for part in command])
@@ -64,7 +74,9 @@ def measure(source, work, heap):
     while process.poll() is None:
         step, running = memory[current_step(out)], commands()
         for pid, (parent, line) in running.items():
-            if parent == process.pid and "SparkJobServerDriver" in line or "--spark-master-url" in line and parent == process.pid:
+            if (parent == process.pid and "SparkJobServerDriver" in line) or (
+                "--spark-master-url" in line and parent == process.pid
+            ):
                 step["jvm_mb"] = max(step["jvm_mb"], resident_mb(pid))
             elif "spark.worker" in line and parent in running and "spark.worker" in running[parent][1]:
                 step["worker_mb"] = max(step["worker_mb"], resident_mb(pid))
@@ -99,7 +111,12 @@ def main():
     parser.add_argument("--heap", default="2g")
     options = parser.parse_args()
     runs = [measure(source, options.work, options.heap) for source in options.input]
-    result = {"machine": platform.machine(), "python": platform.python_version(), "heap_limit": options.heap, "runs": runs}
+    result = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "heap_limit": options.heap,
+        "runs": runs,
+    }
     options.json.write_text(json.dumps(result, indent=2) + "\n")
     for run in runs:
         print(run["input"], run["stored_bytes"], run["wall_s"])

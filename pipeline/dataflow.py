@@ -77,7 +77,9 @@ def dataflow_options(flags: Iterable[str], name: str) -> dict[str, Any]:
         name: name of the job, `<step>-<pass>`.
     """
     given = PipelineOptions(list(flags)).get_all_options(drop_default=True)
-    return _ALL | machines(name) | given | {"job_name": f"{given.get('job_name', 'cc100')}-{name}-{secrets.token_hex(3)}"}
+    return (
+        _ALL | machines(name) | given | {"job_name": f"{given.get('job_name', 'cc100')}-{name}-{secrets.token_hex(3)}"}
+    )
 
 
 def machines(name: str) -> dict[str, Any]:

@@ -126,6 +126,10 @@ class Runner:
             told = f"Spark: {explain(text, self._spark.spark)}"
         return None if told is None else Cc100Error(told)
 
+    def watched(self, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+        """Tell what the runner waits for while a job runs."""
+        return self._spark.server().watched(say) if self._spark is not None else contextlib.nullcontext()
+
     def log(self) -> bytes:
         """What the runner's own processes have said so far; empty where there are none."""
         return self._spark.server().read_log().encode() if self._spark is not None else b""
@@ -154,7 +158,7 @@ def run_step(
             runner.check(storage)
             for number, part in enumerate(step.passes):
                 if not all(unit in done for unit in part.units):
-                    with _kept_log(storage, runner):
+                    with _kept_log(storage, runner), runner.watched(progress.say):
                         runner.run(part.build, step.is_map, f"{step.name}-{number}")
         for name in names:
             outcome = done.get(name) or read_receipt(storage, step.name, name)

@@ -29,7 +29,11 @@ def image():
 
 
 def test_instructions_are_read_as_docker_does():
-    assert instructions("# a\nFROM x\nRUN a \\\n  # b\n  && b\n\nENV A=1") == [("FROM", "x"), ("RUN", "a && b"), ("ENV", "A=1")]
+    assert instructions("# a\nFROM x\nRUN a \\\n  # b\n  && b\n\nENV A=1") == [
+        ("FROM", "x"),
+        ("RUN", "a && b"),
+        ("ENV", "A=1"),
+    ]
 
 
 def test_the_base_is_beams_image_of_the_locked_version(image):

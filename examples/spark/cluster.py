@@ -4,8 +4,9 @@
     python examples/spark/cluster.py run --output out
     python examples/spark/cluster.py stop
 
-`start` makes an environment with pyspark 3.5.0 in .spark/ (once, about 350 MB) and starts a standalone master and two workers, each with one
-core, on free ports of the loopback interface. Nothing but .spark/ is written. Needs Java 11 or 17, and nothing but Python's standard library.
+`start` makes an environment with pyspark 3.5.0 in .spark/ (once, about 350 MB) and starts a standalone master and two workers, each
+with one core, on free ports of the loopback interface. Nothing but .spark/ is written. Needs Java 11 or 17, and nothing but Python's
+standard library.
 """
 
 import argparse

@@ -43,7 +43,9 @@ _ON_CLUSTER = (
 _COMPRESSION = 1
 
 
-def write_bundle(folder: pathlib.Path, jar: str, job: Job, flags: Sequence[str], arguments: Sequence[str]) -> list[pathlib.Path]:
+def write_bundle(
+    folder: pathlib.Path, jar: str, job: Job, flags: Sequence[str], arguments: Sequence[str]
+) -> list[pathlib.Path]:
     """Write the jars and the script.
 
     Args:
@@ -79,7 +81,10 @@ def write_bundle(folder: pathlib.Path, jar: str, job: Job, flags: Sequence[str],
 
 def _write_java(path: pathlib.Path, jar: str) -> None:
     """Write the part that all jars share: the job server's without what the cluster has."""
-    with zipfile.ZipFile(jar) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as target:
+    with (
+        zipfile.ZipFile(jar) as source,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as target,
+    ):
         for entry in source.infolist():
             if not entry.filename.startswith(_ON_CLUSTER) and not entry.is_dir():
                 target.writestr(entry.filename, source.read(entry))

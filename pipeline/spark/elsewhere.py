@@ -1,8 +1,8 @@
 """Beam jobs that somebody else submits: a command does everything around them, and names the next one.
 
-With the flag `--jobs_elsewhere` among Beam's flags no job is run. A command that comes to one prints its name and ends with exit code 3; when
-the job has been done, the same command goes on. So a script needs no knowledge of the order, of what is done already, or of the tokenizer's
-training, which is no Beam job.
+With the flag `--jobs_elsewhere` among Beam's flags no job is run. A command that comes to one prints its name and ends with exit code 3;
+when the job has been done, the same command goes on. So a script needs no knowledge of the order, of what is
+done already, or of the tokenizer's training, which is no Beam job.
 """
 
 import argparse
@@ -18,7 +18,9 @@ class ElsewhereOptions(PipelineOptions):  # type: ignore[misc]
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--jobs_elsewhere", action="store_true", default=False, help="name the next Beam job, run none")
+        parser.add_argument(
+            "--jobs_elsewhere", action="store_true", default=False, help="name the next Beam job, run none"
+        )
 
 
 class JobNeededError(Cc100Error):

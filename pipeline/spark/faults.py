@@ -6,7 +6,8 @@ _TOLD = re.compile(r"cc100\.shards\.errors\.\w+: (.*?)(?: \[while running .*)?$"
 """An error of this package, as Python prints it."""
 
 _PYTHON = re.compile(
-    r"^.*Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?:\w+\.)*(\w+(?:: .+?)?)(?: \[while running .*)?$", re.MULTILINE
+    r"^.*Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?:\w+\.)*(\w+(?:: .+?)?)(?: \[while running .*)?$",
+    re.MULTILINE,
 )
 """The last line of a Python trace."""
 
@@ -48,7 +49,9 @@ KNOWN = (
         "a disk of the cluster is full. Free some space and run the same command again",
     ),
 )
-_ROOTS = re.compile(r"^(?:Caused by: |Exception in thread \"[^\"]*\" )?((?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)[^\n]*)", re.MULTILINE)
+_ROOTS = re.compile(
+    r"^(?:Caused by: |Exception in thread \"[^\"]*\" )?((?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)[^\n]*)", re.MULTILINE
+)
 
 
 def explain(text: str, spark: str = "3.5") -> str:

@@ -11,14 +11,17 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cc100.pipeline.spark.faults import explain
 from cc100.shards.errors import Cc100Error
 
 _START_TIMEOUT_S = 300.0
 _POLL_S = 0.1
+_WATCH_S = 2.0
+_WAITING = b"Initial job has not accepted any resources"
 _STOP_TIMEOUT_S = 20.0
 _PR_SET_PDEATHSIG = 1
 _PREFIX = "cc100-spark-"
@@ -71,7 +74,9 @@ class JobServer:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise Cc100Error(f"the Spark job server ended with exit code {self._process.returncode}: {self.reason()}")
+                raise Cc100Error(
+                    f"the Spark job server ended with exit code {self._process.returncode}: {self.reason()}"
+                )
             with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
                 return
             time.sleep(_POLL_S)
@@ -87,10 +92,29 @@ class JobServer:
             return self.log.read_text(encoding="utf-8", errors="replace")
         return ""
 
-    @property
-    def is_running(self) -> bool:
-        """False when the process has ended."""
-        return self._process.poll() is None
+    @contextlib.contextmanager
+    def watched(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Tell, once, that Spark waits for cores while the block runs: it would wait for ever without a word."""
+        stop, begin = threading.Event(), self.log.stat().st_size
+
+        def watch() -> None:
+            while not stop.wait(_WATCH_S):
+                with contextlib.suppress(OSError), open(self.log, "rb") as log:
+                    log.seek(begin)
+                    if _WAITING in log.read():
+                        say(
+                            "Spark gets no executor: the cluster has no free cores, or no worker with that much memory and that many cores "
+                            "(spark.executor.memory, spark.executor.cores). Waiting"
+                        )
+                        return
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def close(self) -> None:
         """End the server, and with it the application on the cluster."""

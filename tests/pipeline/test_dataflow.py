@@ -28,7 +28,9 @@ MOST_PROTO_BYTES = 10_000_000
 @pytest.fixture(scope="module")
 def gcp():
     """Beam's part for Google Cloud; an extra."""
-    return pytest.importorskip("apache_beam.runners.dataflow.internal.apiclient", reason="needs the extra gcp: make dataflow-test")
+    return pytest.importorskip(
+        "apache_beam.runners.dataflow.internal.apiclient", reason="needs the extra gcp: make dataflow-test"
+    )
 
 
 @functools.cache
@@ -96,12 +98,12 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         Service.jobs = (*Service.jobs, body)
         self.answer({"id": "job-1", "name": body.get("name", ""), "currentState": "JOB_STATE_RUNNING"})
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         if "/messages" in self.path:
             return self.answer({"jobMessages": []})
         if "/metrics" in self.path:
@@ -132,7 +134,12 @@ def test_a_submission_that_is_followed_until_it_is_done(gcp, tmp_path):
 def test_the_users_flags_come_before_the_defaults():
     assert is_dataflow(FLAGS)
     assert not is_dataflow(["--runner=SparkRunner"])
-    own = ["--machine_type=e2-standard-8", "--max_num_workers=7", "--job_name=mine", "--number_of_worker_harness_threads=2"]
+    own = [
+        "--machine_type=e2-standard-8",
+        "--max_num_workers=7",
+        "--job_name=mine",
+        "--number_of_worker_harness_threads=2",
+    ]
     made = dataflow_options([*CLOUD, *own], "mark-0")
     assert made["machine_type"] == "e2-standard-8"
     assert made["max_num_workers"] == 7

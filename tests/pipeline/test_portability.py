@@ -84,7 +84,13 @@ def test_graphs_are_portable(files):
 def test_every_stage_is_linted():
     names = [name for name, _ in graphs(3)]
     assert len(names) == len(set(names))
-    for name in ("corpus extract-0", "corpus mark-1", "corpus gather-0", "tokenizer tokenizer-sample-0", "encode encode-0"):
+    for name in (
+        "corpus extract-0",
+        "corpus mark-1",
+        "corpus gather-0",
+        "tokenizer tokenizer-sample-0",
+        "encode encode-0",
+    ):
         assert name in names
     assert "tokenizer tokenizer-coverage-0" in names
 

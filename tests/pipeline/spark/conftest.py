@@ -41,7 +41,9 @@ def wait_for(condition, process, seconds=240):
         if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"waited in vain; the process said {process.communicate()[1] if process.poll() is not None else 'nothing'}")
+    raise AssertionError(
+        f"waited in vain; the process said {process.communicate()[1] if process.poll() is not None else 'nothing'}"
+    )
 
 
 def workers_of(executors):
@@ -53,7 +55,9 @@ def workers_of(executors):
             parents[int(path.name)] = (int(fields[1]), (path / "cmdline").read_bytes().split(b"\0"))
         except OSError:
             continue
-    servers = {pid for pid, (_, command) in parents.items() if len(command) > 4 and command[-2].decode() in map(str, executors)}
+    servers = {
+        pid for pid, (_, command) in parents.items() if len(command) > 4 and command[-2].decode() in map(str, executors)
+    }
     for pid, (parent, _) in parents.items():
         if pid in servers and parent in servers:
             forks.append(pid)
@@ -122,5 +126,3 @@ def bucket_content(client, prefix):
             if not name.startswith("run/"):
                 found[name] = client.get_object(Bucket="spark", Key=entry["Key"])["Body"].read()
     return found
-
-

@@ -8,8 +8,8 @@ import sys
 import zipfile
 
 import pytest
-from google.protobuf import json_format
 from apache_beam.portability.api import beam_runner_api_pb2
+from google.protobuf import json_format
 from small_corpus import content
 
 from cc100.pipeline.cli import main
@@ -27,8 +27,20 @@ def bundle(tmp_path_factory):
         archive.writestr("spark-version-info.properties", "version=3.5.0\n")
         archive.writestr("org/apache/beam/runners/spark/SparkPipelineRunner.class", b"beam")
         archive.writestr("org/apache/spark/SparkContext.class", b"spark")
-    arguments = ["--input", str(CRAWL), *DEMO, "--set", f"run.output={folder / 'out'}", "--output", str(folder / "bundle")]
-    flags = ["--", f"--spark_job_server_jar={folder / 'server.jar'}", "--environment_option=process_command=/opt/cc100-worker"]
+    arguments = [
+        "--input",
+        str(CRAWL),
+        *DEMO,
+        "--set",
+        f"run.output={folder / 'out'}",
+        "--output",
+        str(folder / "bundle"),
+    ]
+    flags = [
+        "--",
+        f"--spark_job_server_jar={folder / 'server.jar'}",
+        "--environment_option=process_command=/opt/cc100-worker",
+    ]
     assert main(["spark", "bundle", *arguments, *flags]) == 0
     return folder
 
@@ -46,7 +58,9 @@ def test_a_jar_for_each_stage_with_all_its_jobs(bundle):
             assert f"BEAM-PIPELINE/{default}/pipeline.json" == pipelines[0]
             for name in pipelines:
                 proto = json_format.Parse(archive.read(name), beam_runner_api_pb2.Pipeline())
-                (environment,) = [one for one in proto.components.environments.values() if one.urn == "beam:env:process:v1"]
+                (environment,) = [
+                    one for one in proto.components.environments.values() if one.urn == "beam:env:process:v1"
+                ]
                 payload = beam_runner_api_pb2.ProcessPayload.FromString(environment.payload)
                 assert payload.command == "/opt/cc100-worker"
                 assert not environment.dependencies
@@ -67,13 +81,24 @@ def test_the_script_submits_what_is_due_and_nothing_twice(bundle, local_run, tmp
     )
     program.chmod(0o755)
     (tmp_path / "small_submit.py").write_text(SUBMIT)
-    environment = os.environ | {"SPARK_SUBMIT": str(program), "SPARK_FLAGS": "--master yarn", "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([bundle / "bundle" / "submit.sh"], env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "SPARK_SUBMIT": str(program),
+        "SPARK_FLAGS": "--master yarn",
+        "PYTHONPATH": str(tmp_path),
+    }
+    done = subprocess.run(
+        [bundle / "bundle" / "submit.sh"], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     submitted = (tmp_path / "submitted").read_text().splitlines()
     assert len(submitted) == sum(JOBS.values())
     assert submitted[0] == "extract-0 --master yarn"
-    assert [line.split()[0] for line in submitted[-4:]] == ["gather-0", "tokenizer-sample-0", "tokenizer-coverage-0", "encode-0"]
+    assert [line.split()[0] for line in submitted[-4:]] == [
+        "gather-0",
+        "tokenizer-sample-0",
+        "tokenizer-coverage-0",
+        "encode-0",
+    ]
     assert content(bundle / "out") == local_run
 
 

@@ -6,7 +6,7 @@ from cc100.pipeline.spark.faults import explain, told_error
 
 TRACE = """26/11/25 23:32:11 ERROR TaskSetManager: Task 1 in stage 2.0 failed 4 times; aborting job
 org.apache.spark.SparkException: Job aborted due to stage failure: Task 1 in stage 2.0 failed 4 times, most recent failure: Lost task 1.3
-java.lang.Exception: java.util.concurrent.ExecutionException: java.lang.RuntimeException: Error received from SDK harness for instruction 7: \
+java.lang.Exception: java.lang.RuntimeException: Error received from SDK harness for instruction 7: \
 Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1495, in apache_beam.runners.common.DoFnRunner.process
   File "/opt/cc100/transforms/job.py", line 255, in process
@@ -31,7 +31,7 @@ def test_the_first_error_of_a_worker():
     ("text", "expected"),
     [
         (
-            "java.io.InvalidClassException: org.apache.spark.scheduler.Task; local class incompatible: stream classdesc serialVersionUID = 1",
+            "java.io.InvalidClassException: org.apache.spark.scheduler.Task; local class incompatible: stream serialVersionUID = 1",
             "the cluster runs another version of Spark than the job server (3.5.0)",
         ),
         ("26/11/25 ERROR StandaloneSchedulerBackend: Application has been killed. Reason: All masters are unresponsive! Giving up.",

@@ -192,7 +192,7 @@ def test_the_jar_is_made_once_and_recorded(tmp_path, monkeypatch, has_official):
         assert "beam-runners-spark-3:2.70.0" in made.origin
         assert "not to be had" in said[0]
     pathlib.Path(made.path).write_bytes(b"cut")
-    with pytest.raises(ConfigurationError, match="as recorded. Run cc100 spark jar again"):
+    with pytest.raises(ConfigurationError, match=r"as recorded\. Run cc100 spark jar again"):
         jars.find_jar()
     assert jars.make_jar(said.append).sha256 == made.sha256
 
@@ -200,5 +200,5 @@ def test_the_jar_is_made_once_and_recorded(tmp_path, monkeypatch, has_official):
 def test_no_maven(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(ConfigurationError, match="Maven .* is not in PATH"):
+    with pytest.raises(ConfigurationError, match=r"Maven .* is not in PATH"):
         jars.make_jar(print)

@@ -33,7 +33,9 @@ def test_all_stages_on_a_local_master(local_run, tmp_path):
     assert said.splitlines()[0].startswith("extract: 4 files in ")
     assert "Exception" not in said
     # and nothing is started where nothing is to do
-    assert "is complete; nothing to do" in cc100("run", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *on("local[2]"))
+    assert "is complete; nothing to do" in cc100(
+        "run", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *on("local[2]")
+    )
 
 
 def test_all_stages_on_a_cluster_that_loses_a_worker_and_an_executor(local_run, cluster, tmp_path):
@@ -66,7 +68,9 @@ def test_input_and_output_on_s3(local_run, cluster, s3_bucket, s3_flags):
 
 
 def test_a_missing_bucket_is_known_before_anything_starts(s3_bucket, s3_flags):
-    said = cc100("corpus", "--input", "s3://spark/crawl", "--output", "s3://nothing/out", *on("local[2]"), *s3_flags, code=1)
+    said = cc100(
+        "corpus", "--input", "s3://spark/crawl", "--output", "s3://nothing/out", *on("local[2]"), *s3_flags, code=1
+    )
     assert len(said.splitlines()) == 1
     assert said.startswith("cc100: cannot write s3://nothing/out/run/lock: ")
     assert "NoSuchBucket" in said
@@ -84,8 +88,20 @@ def test_an_output_that_workers_cannot_see_ends_at_the_first_task(cluster, tmp_p
     assert "shared file system or an object store" in said
 
 
+def test_a_cluster_without_room_is_told(cluster, tmp_path):
+    flags = [*on(cluster.master), "--job_server_jvm_property=-Dspark.executor.cores=64"]
+    process = start("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *flags)
+    try:
+        assert "Spark gets no executor" in process.stderr.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_worker_program_that_is_not_there(cluster, tmp_path):
     flags = [*on(cluster.master), "--environment_option=process_command=/nowhere/cc100-worker"]
     said = cc100("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *flags, code=1)
-    assert said.splitlines()[0].startswith("cc100: Spark: the cluster's machines have no worker program at /nowhere/cc100-worker")
+    assert said.splitlines()[0].startswith(
+        "cc100: Spark: the cluster's machines have no worker program at /nowhere/cc100-worker"
+    )
     assert len(said.splitlines()) == 1

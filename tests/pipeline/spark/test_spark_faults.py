@@ -60,7 +60,7 @@ def test_the_server_that_forks_workers_is_killed(cluster, local_run, tmp_path):
 def test_a_node_is_stopped_and_a_new_one_started(cluster, local_run, tmp_path):
     process = begin(cluster, tmp_path / "out")
     wait_for(lambda: done(tmp_path / "out", "mark"), process)
-    name = [one["name"] for one in cluster.state["processes"] if one["name"].startswith("worker")][0]
+    name = next(one["name"] for one in cluster.state["processes"] if one["name"].startswith("worker"))
     cluster.kill(name, signal.SIGTERM)
     cluster.add_worker()
     end(process, tmp_path / "out", local_run)

@@ -38,13 +38,20 @@ def pool():
 
 
 def test_workers_leave_the_bytes_of_a_local_run(pool, tmp_path):
-    flags = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=EXTERNAL", f"--environment_config={pool}"]
+    flags = [
+        "--runner=PortableRunner",
+        "--job_endpoint=embed",
+        "--environment_type=EXTERNAL",
+        f"--environment_config={pool}",
+    ]
     assert corpus(tmp_path / "pool", *flags) == corpus(tmp_path / "local")
 
 
 def serving(owner):
     """Numbers of the processes that serve a process."""
-    found = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return [int(line.split()[0]) for line in found if f"serve() {worker._address(owner)} {owner}" in line]
 
 
@@ -67,7 +74,9 @@ def test_a_killed_fork_ends_its_program_and_the_server_ends_with_the_executor(ex
         time.sleep(0.1)
     forks = []
     while not forks and time.monotonic() < deadline:
-        forks = subprocess.run(["pgrep", "-P", str(servers[0])], capture_output=True, text=True, check=False).stdout.split()
+        forks = subprocess.run(
+            ["pgrep", "-P", str(servers[0])], capture_output=True, text=True, check=False
+        ).stdout.split()
         time.sleep(0.1)
     os.kill(int(forks[0]), signal.SIGKILL)
     assert executor.wait(timeout=60) == 128 + signal.SIGKILL
