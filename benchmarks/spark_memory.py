@@ -54,6 +54,7 @@ def measure(source, work, heap):
     out, log = work / "out", work / "gc.log"
     shutil.rmtree(out, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
     program = pathlib.Path(sys.executable).parent / "cc100"
     command = [
         program,
@@ -70,16 +71,15 @@ def measure(source, work, heap):
     begin = time.monotonic()
     process = subprocess.Popen([str(part) for part in command])
     memory = {step: {"heap_mb": 0.0, "jvm_mb": 0.0, "worker_mb": 0.0} for step in STEPS}
-    read = 0
+    read, ours = 0, {process.pid}
     while process.poll() is None:
         step, running = memory[current_step(out)], commands()
-        for pid, (parent, line) in running.items():
-            if (parent == process.pid and "SparkJobServerDriver" in line) or (
-                "--spark-master-url" in line and parent == process.pid
-            ):
-                step["jvm_mb"] = max(step["jvm_mb"], resident_mb(pid))
-            elif "spark.worker" in line and parent in running and "spark.worker" in running[parent][1]:
-                step["worker_mb"] = max(step["worker_mb"], resident_mb(pid))
+        for pid, (parent, line) in sorted(running.items()):
+            if parent in ours:  # a server of workers is found while the worker that started it lives
+                ours.add(pid)
+            if pid in ours and pid != process.pid:
+                kind = "jvm_mb" if "--spark-master-url" in line else "worker_mb"
+                step[kind] = max(step[kind], resident_mb(pid))
         if log.exists():
             lines = log.read_text(errors="replace").splitlines()
             for line in lines[read:]:

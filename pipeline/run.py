@@ -13,6 +13,7 @@ from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.quarantine import begin_retry, check_quarantine, quarantined_inputs, settle_retry
+from cc100.pipeline.spark.flags import is_one_jvm
 from cc100.pipeline.steps import Runner, folder_files, is_local_runner
 from cc100.shards import layout
 from cc100.shards.errors import ConfigurationError, InputError, StorageError
@@ -185,8 +186,9 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         raise ConfigurationError(
             f"{storage.root} holds {strangers[0]}/ but no {layout.RUN_STATE}: it is no folder of a run. Choose another --output"
         )
+    in_one_process = request.is_local or is_one_jvm(request.beam_flags)
     job = Job(
-        storage, request.settings, request.inputs, make_plan(request.inputs, request.settings, request.is_local), model
+        storage, request.settings, request.inputs, make_plan(request.inputs, request.settings, in_one_process), model
     )
     storage.write(layout.RUN_STATE, to_json(job.to_json()))
     return job

@@ -57,6 +57,12 @@ def is_spark(flags: Iterable[str]) -> bool:
     return given["runner"] == RUNNER and not given["job_endpoint"] and not given["spark_submit_uber_jar"]
 
 
+def is_one_jvm(flags: Iterable[str]) -> bool:
+    """True for a local master of Spark: one JVM is driver and executors, and holds whole shuffles."""
+    given = PipelineOptions(list(flags)).get_all_options()
+    return given["runner"] == RUNNER and _LOCAL_MASTER.fullmatch(given["spark_master_url"]) is not None
+
+
 def plan_spark(flags: Iterable[str]) -> SparkPlan:
     """Complete the user's flags; nothing is started.
 

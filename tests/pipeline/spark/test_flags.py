@@ -10,7 +10,7 @@ import pytest
 
 from cc100.pipeline.spark import flags as spark_flags
 from cc100.pipeline.spark import jar as jars
-from cc100.pipeline.spark.flags import executor_cores, is_spark, plan_spark
+from cc100.pipeline.spark.flags import executor_cores, is_one_jvm, is_spark, plan_spark
 from cc100.pipeline.spark.java import find_java
 from cc100.shards.errors import ConfigurationError
 
@@ -92,6 +92,13 @@ def test_one_worker_for_each_core():
     assert executor_cores("local[*]", ()) == len(os.sched_getaffinity(0))
     assert executor_cores("spark://h:7077", ()) == 1
     assert executor_cores("spark://h:7077", ("-Dspark.executor.cores=4",)) == 4
+
+
+def test_a_local_master_holds_whole_shuffles():
+    assert is_one_jvm([SPARK, "--spark_master_url=local[2]"])
+    assert is_one_jvm([SPARK])  # Beam's default is a local master
+    assert not is_one_jvm([SPARK, "--spark_master_url=spark://h:7077"])
+    assert not is_one_jvm([])
 
 
 def test_no_java(monkeypatch, tmp_path):
