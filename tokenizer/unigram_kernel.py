@@ -28,6 +28,7 @@ from cc100.tokenizer.unigram_tables import (
     child,
     find_child,
     kernel_part,
+    mask_bit,
     value,
 )
 
@@ -229,19 +230,22 @@ def _find_arcs(model: UnigramTables, codes: Int32s, start: np.int64, count: np.i
     """
     slots, found, single = model.slots, _U64(0), False
     first, bits = _I64(0), _I64(model.root_bits)
+    mask = _U32(0xFFFFFFFF)
     for last in range(start, count):
-        slot = find_child(slots, first, bits, _I64(codes[_U64(last)]))
+        code = _I64(codes[_U64(last)])
+        if mask & mask_bit(code) == _U32(0):
+            break
+        slot = find_child(slots, first, bits, code)
         if slot < 0:
             break
         place = _U64(slot) << _U64(2)
         piece = slots[place + _U64(2)]
         if piece != _U32(0):
-            arcs.ends[found], arcs.ids[found], arcs.scores[found] = last + 1, piece, model.slot_scores[place + _U64(3)]
+            arcs.ends[found], arcs.ids[found], arcs.scores[found] = last + 1, piece, model.scores[_U64(piece)]
             found += _U64(1)
             single |= last == start
         first, bits = _I64(slots[place + _U64(1)]), _I64(slots[place] >> _U32(CHARACTER_BITS))
-        if bits == 0:
-            break
+        mask = slots[place + _U64(3)]
     if not single:
         arcs.ends[found], arcs.ids[found], arcs.scores[found] = start + 1, model.unknown, model.scores[_U64(model.unknown)]
         found += _U64(1)

@@ -21,8 +21,6 @@ CHARACTER_BITS = 21
 CHARACTER_MASK = (1 << CHARACTER_BITS) - 1
 LONGEST_RULE = 1000
 """Bytes of the left side of a rule; with a longer one the model is left to SentencePiece."""
-ROOT_BITS = 16
-"""Log2 of the slots that the root has at least: code points of one script then find their own."""
 UNKNOWN_PENALTY = np.float32(10)
 """A character that no piece covers scores this much less than the worst piece (`kUnkPenalty` of SentencePiece)."""
 
@@ -45,9 +43,8 @@ class UnigramTables(NamedTuple):
 
     Attributes:
         slots: uint32[4 s], four words for a slot of a children table: code point, and from bit 21 log2 of the slots of its own
-            children's table (0: none; word 0 for an empty slot); first slot of that table; id of the piece that ends here, 0 for none;
-            bits of its float32 score.
-        slot_scores: float32[4 s], the same memory.
+            children's table (0 for an empty slot); first slot of that table; id of the piece that ends here, 0 for none; bits of
+            `mask_bit` of the children.
         root_bits: log2 of the slots of the root's table, which begins at slot 0.
         scores: float32[ids], by id; that of the unknown piece is what an unknown character costs.
         unknown: id of the unknown piece.
@@ -64,7 +61,6 @@ class UnigramTables(NamedTuple):
     """
 
     slots: Words
-    slot_scores: Floats
     root_bits: int
     scores: Floats
     unknown: int
@@ -80,7 +76,7 @@ class UnigramTables(NamedTuple):
 
 
 def unigram_tables(model: bytes, ids: Int32s) -> UnigramTables | None:
-    """Tables of a model, or None if it has something that the kernel does not know.
+    """Tables of a model, or None if it has something that the kernel does not know or SentencePiece refuses.
 
     Args:
         model: content of a `.model` file.
@@ -91,23 +87,21 @@ def unigram_tables(model: bytes, ids: Int32s) -> UnigramTables | None:
     """
     message = parse_model(model)
     pieces, texts = message.pieces, [piece.piece for piece in message.pieces]
-    if not (_is_known(message) and all(_is_plain(text) for text in texts[3:])):
+    if not (_is_known(message) and len(set(texts)) == len(texts) and all(map(_is_plain, texts[3:]))):
         return None
     rules = _rules(message.normalizer_spec.precompiled_charsmap)
-    if rules is None:
+    scores = np.zeros(int(ids.max()) + 1, np.float32)
+    scores[ids] = [piece.score for piece in pieces]
+    if rules is None or not np.isfinite(scores).all():
         return None
-    piece_scores = np.array([piece.score for piece in pieces], np.float32)
-    sizes = np.array([len(text) for text in texts[3:]], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    scores[ids[0]] = scores[ids[3:]].min() - UNKNOWN_PENALTY
     characters = np.frombuffer("".join(texts[3:]).encode("utf-32-le"), np.int32).copy()
     characters[characters == WORD_BREAK] = SPACE
-    slots, root_bits, most_arcs = _make_trie(characters, offsets, ids[3:], piece_scores[3:])
-    scores = np.zeros(int(ids.max()) + 1, np.float32)
-    scores[ids] = piece_scores
-    scores[ids[0]] = piece_scores[3:].min() - UNKNOWN_PENALTY
-    slots = read_only(slots)
+    offsets = np.cumsum([0, *map(len, texts[3:])])
+    slots, root_bits, most_pieces = _make_trie(read_only(characters), read_only(offsets), read_only(ids[3:]))
+    largest = float(np.abs(scores).max())
     return UnigramTables(
-        slots, slots.view(np.float32), root_bits, read_only(scores), int(ids[0]), int(ids[2]), most_arcs, float(np.abs(scores).max()), *rules
+        read_only(slots), root_bits, read_only(scores), int(ids[0]), int(ids[2]), most_pieces + 1, largest, *rules
     )  # fmt: skip
 
 
@@ -179,7 +173,7 @@ def value(darts: Words, node: np.uint32) -> np.int64:
     if unit & _U32(0x100) == _U32(0):
         return _I64(-1)
     place = _U32(node ^ _U32(_U32(unit >> _U32(10)) << _U32(_U32(unit & _U32(0x200)) >> _U32(6))))
-    return _I64(darts[place] & _U32(0x7FFFFFFF))
+    return _I64(darts[place] & _U32(0x7FFFFFFF)) if place < len(darts) else _I64(-1)
 
 
 @njit(cache=True, nogil=True)
@@ -212,7 +206,9 @@ def _find_rules(darts: Words, strings: Bytes, actions: Int32s, follows: Bytes, f
         depth += 1
         nodes[depth], labels[depth], codes[depth], left[depth], values[depth] = node, 0, code, rest, values[depth - 1]
         place = value(darts, node)
-        if place >= 0:
+        if place >= len(strings):
+            figures[0] = LONGEST_RULE
+        elif place >= 0:
             values[depth] += 1
             size = 0
             while strings[place + size]:
@@ -227,9 +223,21 @@ def _find_rules(darts: Words, strings: Bytes, actions: Int32s, follows: Bytes, f
 
 
 @kernel_part
+def _spread(code: np.int64) -> np.int64:
+    """32 bits; multiplication by 2^32 / golden ratio takes the letters of an alphabet evenly apart."""
+    return code * _I64(0x9E3779B1) & _I64(0xFFFFFFFF)
+
+
+@kernel_part
 def home_slot(code: np.int64, bits: np.int64) -> np.int64:
-    """Where a code point is looked for first: multiplication by 2^32 / golden ratio spreads the letters of an alphabet evenly."""
-    return (code * _I64(0x9E3779B1) & _I64(0xFFFFFFFF)) >> (_I64(32) - bits)
+    """Where a child is looked for first in a table of 2^bits slots."""
+    return _spread(code) >> (_I64(32) - bits)
+
+
+@kernel_part
+def mask_bit(code: np.int64) -> np.uint32:
+    """The bit of a child in its parent's mask: where it is not set, there is no such child, and its table need not be read."""
+    return _U32(_U32(1) << _U32(_spread(code) >> _I64(27)))
 
 
 @kernel_part
@@ -246,32 +254,47 @@ def find_child(slots: Words, first: np.int64, bits: np.int64, code: np.int64) ->
         at = (at + 1) & mask
 
 
-def _make_trie(characters: Int32s, offsets: Int64s, ids: Int32s, scores: Floats) -> tuple[Words, int, int]:
-    """`slots`, `root_bits` and `most_arcs` of pieces given as code points, one after another."""
-    table_bits = max(4, int(2 * len(characters)).bit_length())
-    edges, edge_nodes = np.zeros(1 << table_bits, np.uint64), np.zeros(1 << table_bits, np.int32)
-    parents, codes, node_ids, node_scores, children = (
-        np.zeros(len(characters) + 1, kind) for kind in (np.int32, np.int32, np.int32, np.float32, np.int64)
-    )
-    bits, firsts = np.zeros(len(characters) + 1, np.int64), np.zeros(len(characters) + 1, np.int64)
-    nodes = _collect_nodes(
-        read_only(characters), read_only(offsets), read_only(ids), read_only(scores),
-        edges, edge_nodes, parents, codes, node_ids, node_scores, children,
-    )  # fmt: skip
-    size = _lay_out(children[:nodes], bits, firsts)
-    slots = np.zeros(4 * size, np.uint32)
-    deepest = _place_nodes(nodes, parents, codes, node_ids, node_scores.view(np.uint32), bits, firsts, slots)
-    return slots, int(bits[0]), deepest + 1
-
-
 @njit(cache=True, nogil=True)
+def _make_trie(characters: Int32s, offsets: Int64s, ids: Int32s) -> tuple[Words, int, int]:
+    """`slots` and `root_bits` of pieces given as code points, one after another; the most pieces on one path.
+
+    Nodes are numbered in the order of the pieces, so that frequent ones are neighbours.
+    """
+    parents, codes = np.zeros(len(characters) + 1, np.int32), np.zeros(len(characters) + 1, np.int32)
+    node_ids, children = np.zeros(len(characters) + 1, np.int32), np.zeros(len(characters) + 1, np.int64)
+    nodes = _collect_nodes(characters, offsets, ids, parents, codes, node_ids, children)
+    bits, firsts, used = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64), 0
+    for node in range(nodes):
+        if children[node] or node == 0:
+            while (1 << bits[node]) * 2 < children[node] * 3 or (1 << bits[node]) <= children[node]:
+                bits[node] += 1  # a third of the slots stay empty, and one at least
+            firsts[node] = used
+            used += 1 << bits[node]
+    slots, places, pieces = np.zeros(4 * used, np.uint32), np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+    for node in range(1, nodes):
+        parent, code = parents[node], _I64(codes[node])
+        at = home_slot(code, bits[parent])
+        while slots[(firsts[parent] + at) * 4]:
+            at = (at + 1) & ((1 << bits[parent]) - 1)
+        place = (firsts[parent] + at) * 4
+        slots[place] = _U32(code | bits[node] << CHARACTER_BITS)
+        slots[place + 1] = _U32(firsts[node])
+        slots[place + 2] = _U32(node_ids[node])
+        slots[places[parent] + 3] |= mask_bit(code) if parent else _U32(0)
+        places[node], pieces[node] = place, pieces[parent] + (node_ids[node] != 0)
+    return slots, int(bits[0]), int(pieces.max())
+
+
+@njit(nogil=True)
 def _collect_nodes(
-    characters: Int32s, offsets: Int64s, ids: Int32s, scores: Floats,
-    edges: npt.NDArray[np.uint64], edge_nodes: Int32s,
-    parents: Int32s, codes: Int32s, node_ids: Int32s, node_scores: Floats, children: Int64s,
+    characters: Int32s, offsets: Int64s, ids: Int32s, parents: Int32s, codes: Int32s, node_ids: Int32s, children: Int64s
 ) -> int:  # fmt: skip
-    """Nodes in the order of the pieces, found by a hash table of (parent, code point); returns their number, with the root."""
-    nodes, mask = 1, _U64(len(edges) - 1)
+    """Fill in for every node its parent, last code point, id and number of children; returns the number of nodes, with the root."""
+    bits = 4
+    while (1 << bits) < 2 * len(characters):
+        bits += 1
+    edges, ends = np.zeros(1 << bits, np.uint64), np.zeros(1 << bits, np.int32)  # hash table: (parent, code point) to node
+    nodes, mask = 1, _U64((1 << bits) - 1)
     for row in range(len(ids)):
         node = 0
         for k in range(offsets[row], offsets[row + 1]):
@@ -280,46 +303,10 @@ def _collect_nodes(
             while edges[at] != 0 and edges[at] != key:
                 at = (at + _U64(1)) & mask
             if edges[at] == 0:
-                edges[at], edge_nodes[at] = key, nodes
+                edges[at], ends[at] = key, nodes
                 parents[nodes], codes[nodes] = node, characters[k]
                 children[node] += 1
                 nodes += 1
-            node = edge_nodes[at]
-        node_ids[node], node_scores[node] = ids[row], scores[row]
+            node = ends[at]
+        node_ids[node] = ids[row]
     return nodes
-
-
-@njit(cache=True, nogil=True)
-def _lay_out(children: Int64s, bits: Int64s, firsts: Int64s) -> int:
-    """Size and place of every node's table: at least a third of the slots stay empty, and one; returns the slots of all."""
-    used = 0
-    for node in range(len(children)):
-        if children[node] == 0:
-            continue
-        size = ROOT_BITS if node == 0 else 1
-        while (1 << size) * 2 < children[node] * 3 or (1 << size) <= children[node]:
-            size += 1
-        bits[node], firsts[node] = size, used
-        used += 1 << size
-    return used
-
-
-@njit(cache=True, nogil=True)
-def _place_nodes(
-    nodes: int, parents: Int32s, codes: Int32s, node_ids: Int32s, score_bits: Words, bits: Int64s, firsts: Int64s, slots: Words
-) -> int:  # fmt: skip
-    """Write the slots; returns the most pieces on one path."""
-    pieces = np.zeros(nodes, np.int64)
-    for node in range(1, nodes):
-        parent = parents[node]
-        pieces[node] = pieces[parent] + (node_ids[node] != 0)
-        mask = (1 << bits[parent]) - 1
-        at = home_slot(_I64(codes[node]), bits[parent])
-        while slots[(firsts[parent] + at) * 4]:
-            at = (at + 1) & mask
-        slot = (firsts[parent] + at) * 4
-        slots[slot] = _U32(codes[node] | bits[node] << CHARACTER_BITS)
-        slots[slot + 1] = _U32(firsts[node])
-        slots[slot + 2] = _U32(node_ids[node])
-        slots[slot + 3] = score_bits[node]
-    return int(pieces.max())
