@@ -155,9 +155,7 @@ def _normalise(
             at += 1
             byte = following
             after_space = False
-        code, size = _code_at(data, at)
-        action = _I64(actions[_U64(code)]) if code < known else _I64(0)
-        if code == SPACE and action == 0:
+        if byte == SPACE:
             at += 1
             if not after_space:
                 text[_U64(used)], starts[_U64(words)] = SPACE, used
@@ -165,6 +163,8 @@ def _normalise(
                 words += 1
                 after_space = True
             continue
+        code, size = _code_at(data, at)
+        action = _I64(actions[_U64(code)]) if code < known else _I64(0)
         rule = action >> 2 if action & 2 else _I64(-1)
         if action & 1:
             if code == WORD_BREAK and rule < 0:

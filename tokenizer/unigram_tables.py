@@ -34,8 +34,12 @@ _U32, _U64, _I32, _I64 = np.uint32, np.uint64, np.int32, np.int64
 
 
 def kernel_part(function: _Function) -> _Function:
-    """A function that is compiled into kernels only, and so needs neither a Python interface nor a cache entry."""
-    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True)(function)
+    """A function that is compiled into kernels only, and so needs neither a Python interface nor a cache entry.
+
+    Without Numba's run time: counting references to the arrays of a tuple took more than half of the time.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    return njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
 
 
 class UnigramTables(NamedTuple):
@@ -85,8 +89,11 @@ def unigram_tables(model: bytes, ids: Int32s) -> UnigramTables | None:
     The kernel knows unigram models with the specials <unk>, <s> and </s> as their first pieces and normal pieces after them, no byte
     fallback, a space before the text, spaces escaped and runs of them made one, and pieces with U+2581 at their beginning only.
     """
-    message = parse_model(model)
-    pieces, texts = message.pieces, [piece.piece for piece in message.pieces]
+    try:
+        message = parse_model(model)
+        pieces, texts = message.pieces, [piece.piece for piece in message.pieces]
+    except ValueError:  # no UTF-8, which SentencePiece may not mind
+        return None
     if not (_is_known(message) and len(set(texts)) == len(texts) and all(map(_is_plain, texts[3:]))):
         return None
     rules = _rules(message.normalizer_spec.precompiled_charsmap)
@@ -147,6 +154,8 @@ def _rules(blob: bytes) -> tuple[Int32s, Bytes, Bytes, Words, Bytes, int] | None
     _find_rules(read_only(darts), read_only(strings), actions, follows, figures)
     longest_prefixes, growth = figures.tolist()
     if longest_prefixes > 32 or follows[:0x80].any():  # SentencePiece looks at 32 prefixes only; the kernel skips over ASCII
+        return None
+    if actions[SPACE]:
         return None
     plain = np.zeros(256, np.uint8)
     plain[:0x80] = actions[:0x80] <= 1
