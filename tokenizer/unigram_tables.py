@@ -4,6 +4,7 @@ Pieces become a trie over code points. A node's children are a small open-addres
 adjacent loads. Rules of normalisation stay the double array that the model carries; a table by code point says where it must be asked.
 """
 
+import functools
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -139,6 +140,7 @@ def _is_plain(piece: str) -> bool:
     return bool(piece) and chr(WORD_BREAK) not in piece[1:] and chr(SPACE) not in piece and "\0" not in piece
 
 
+@functools.lru_cache(maxsize=2)
 def _rules(blob: bytes) -> tuple[Int32s, Bytes, Bytes, Words, Bytes, int] | None:
     """`actions`, `follows`, `plain`, `darts`, `strings` and `growth` of a precompiled charsmap; None if it is none that the kernel knows.
 
