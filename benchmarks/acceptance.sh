@@ -27,6 +27,26 @@ PYTHONHASHSEED=7 TZ=Asia/Kathmandu "$cc100" corpus "${reversed[@]}" --output "$w
 check same "$work/two" "$work/four"
 rm -rf "$work/four"
 
+echo "== tokenizer and token arrays"
+"$cc100" tokenizer --output "$work/two" --set tokenizer.vocab_size=64000
+check tokenizer_sample "$work/two"
+"$cc100" encode --output "$work/two" --workers 1
+check tokens "$work/two"
+
+echo "== same arrays from 3 worker processes, other hash seed and time zone"
+mkdir "$work/other" && cp -r "$work/two/manifest.json" "$work/two/shards" "$work/two/tokenizer" "$work/other"
+PYTHONHASHSEED=7 TZ=Asia/Kathmandu "$cc100" encode --output "$work/other" --workers 3 --set runner.worker_processes_from=0
+diff -r "$work/two/tokens" "$work/other/tokens"
+rm -rf "$work/other"
+
+echo "== all stages after kills"
+check resume --output "$work/killed" --kills "${KILLS:-10}" --fresh -- \
+  "$cc100" run --input examples/crawl --config configs/demo.yaml --output '{output}' --workers 2 --set runner.worker_processes_from=0
+rm -rf "$work/killed" "$work/killed.reference"
+
+echo "== speed of encoding (a report, no limit)"
+check tokens_speed --output "$work/two" --work "$work/tokens-speed" --cc100 "$cc100" --repeat 1
+
 echo "== resume after kills"
 first=$(ls "$crawl"/*.gz | grep -v paths | head -n 3)
 inputs=(); for file in $first; do inputs+=(--input "$file"); done

@@ -1,4 +1,4 @@
-"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect`.
+"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect | export`.
 
 Only the arguments are here; Beam and the kernels are imported when a command needs them, so that `--help` and wrong flags answer at
 once.
@@ -28,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_tokenizer(commands)
     _add_encode(commands)
     _add_looks(commands)
+    add_export_arguments(commands)
     return parser
 
 
@@ -121,10 +122,12 @@ def _add_input(command: argparse.ArgumentParser, is_required: bool) -> None:
         action="append",
         required=is_required,
         metavar="X",
-        help="a file, folder, glob or paths file; may be repeated",
+        help="a file, folder, glob, paths file, URL, or a crawl by its name (crawl:CC-MAIN-2018-51); may be repeated",
     )
     command.add_argument(
-        "--base", metavar="URI", help="what the names in a paths file are relative to (default: its folder)"
+        "--base",
+        metavar="URI",
+        help="what the names in a paths file are relative to (default: its folder; for a crawl: input.base)",
     )
 
 
@@ -147,6 +150,29 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workers", type=_positive, default=usable_cpus(), metavar="N", help="processes (default: the usable CPUs)"
     )
+
+
+EXPORT_FORMATS = ("fairseq", "datatrove", "litdata", "cc100-txt", "megatron-blend")
+
+
+def add_export_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Arguments of `cc100 export`."""
+    command = commands.add_parser(
+        "export",
+        help="shards or token arrays -> files for other programs",
+        description="Files for other programs. The same command again resumes. docs/readers.md describes the formats.",
+    )
+    command.add_argument("folder", metavar="DIR", help="output folder")
+    command.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="what is made")
+    command.add_argument("--to", metavar="DIR2", help="where it goes (default: DIR/export/FORMAT)")
+    command.add_argument("--languages", default="", metavar="a,b", help="codes of languages (default: all)")
+    command.add_argument(
+        "--compression", choices=("xz", "zst"), default="xz", help="of cc100-txt (default: xz, as CC-100 has it)"
+    )
+    command.add_argument(
+        "--workers", type=_positive, default=usable_cpus(), metavar="N", help="threads (default: the usable CPUs)"
+    )
+    command.add_argument("--verify", action="store_true", help="read a finished export again and compare it")
 
 
 def _positive(text: str) -> int:

@@ -15,10 +15,12 @@ from rich.console import Console
 
 from cc100.pipeline.config import load_settings
 from cc100.pipeline.encode import run_encode
+from cc100.pipeline.export import ExportRequest, export
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
@@ -88,6 +90,12 @@ def say_corpus(manifest: dict[str, Any], output: str, progress: StepProgress) ->
     rejects = sum(entry["rejects"] for entry in manifest["inputs"])
     if rejects:
         progress.say(f"{rejects} records could not be read; see {output}/rejects/")
+    missing = quarantined_inputs(manifest)
+    if missing:
+        progress.say(
+            f"warning: {len(missing)} of {len(manifest['inputs'])} files could not be fetched, the first is {missing[0]['uri']} "
+            f"({missing[0]['quarantined']}); the same command again fetches them"
+        )
     paragraphs = manifest["counts"]["paragraphs"]
     progress.say(
         f"{output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "
@@ -113,6 +121,15 @@ def say_tokens(manifest: dict[str, Any], output: str, progress: StepProgress) ->
     progress.say(
         f"{output}/tokens: {tokens:,} tokens of {documents:,} documents in {len(rows)} languages, {4 * tokens / 1e6:,.1f} MB"
     )
+
+
+def run_export_command(options: argparse.Namespace) -> int:
+    """`cc100 export`."""
+    progress = StepProgress()
+    end_on_interrupt(options.to or options.folder, progress)
+    languages = tuple(code.strip() for code in options.languages.split(",") if code.strip())
+    request = ExportRequest(options.format, options.to, languages, options.compression, options.workers, options.verify)
+    return export(open_storage(options.folder), request, progress)
 
 
 def look_at_tokenizer(options: argparse.Namespace, beam_flags: list[str]) -> int:
@@ -187,6 +204,8 @@ def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
         if options.command == "tokenizer" and not options.output:
             return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
+    if options.command == "export":
+        return run_export_command(options)
     storage = open_storage(options.folder)
     if options.command == "status":
         return print_status(storage, open_console(), options.verify)

@@ -68,13 +68,16 @@ def run_encode(storage: Storage, request: StageRequest, progress: StepProgress) 
     wanted = identity(corpus, tokenizer, settings, parts)
     text_bytes = sum(corpus.languages[code].text_bytes for code in wanted["languages"])
     warm = {"root": storage.root, "model_sha256": tokenizer.model_sha256}
-    with storage.lock(), request.runner(text_bytes, encode.preload, warm) as runner:
+    with storage.lock():
         manifest = finished(storage, STAGE, wanted)
         if manifest is not None:
             progress.say(f"{storage.uri(STAGE.folder)} is complete; nothing to do")
             return manifest
         storage.delete_temporary()
-        with recorded(storage, "encode", request.workers, request.beam_flags):
+        with (
+            recorded(storage, "encode", request.workers, request.beam_flags),
+            request.runner(text_bytes, encode.preload, warm) as runner,
+        ):
             fractions = {
                 code: settings.valid_fraction * (corpus.languages[code].pages >= settings.valid_min_pages)
                 for code in wanted["languages"]

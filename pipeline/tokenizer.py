@@ -48,13 +48,16 @@ def run_tokenizer(storage: Storage, request: StageRequest, progress: StepProgres
     given = read_given_model(settings.model) if settings.model else None
     wanted = identity(corpus, settings, given)
     text_bytes = sum(size.text_bytes for size in corpus.languages.values())
-    with storage.lock(), request.runner(text_bytes, sample.preload, {}) as runner:
+    with storage.lock():
         manifest = finished(storage, STAGE, wanted)
         if manifest is not None:
             progress.say(f"{storage.uri(STAGE.folder)} is complete; nothing to do")
             return manifest
         storage.delete_temporary()
-        with recorded(storage, "tokenizer", request.workers, request.beam_flags):
+        with (
+            recorded(storage, "tokenizer", request.workers, request.beam_flags),
+            request.runner(text_bytes, sample.preload, {}) as runner,
+        ):
             training = Training(storage, sample.TOKENIZER, STAGE, wanted, corpus, settings, runner, progress)
             languages = training.draw()
             options = training.train(languages, given)

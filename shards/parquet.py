@@ -39,13 +39,16 @@ def writer(stream: Writable, schema: pa.Schema, *, zstd_level: int) -> pq.Parque
     )
 
 
-def batches(source: Any, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def batches(
+    source: Any, name: str, columns: list[str] | None = None, command: str = "the same command"
+) -> Iterator[pa.Table]:
     """Row groups of a Parquet file, one table each, every column in one chunk.
 
     Args:
         source: anything that pyarrow opens (an open random-access file).
         name: path of the file, for messages.
         columns: names of the columns to read; None: all.
+        command: what makes a file that was deleted anew, for messages.
 
     Raises:
         DamagedFileError: the file cannot be read.
@@ -56,5 +59,5 @@ def batches(source: Any, name: str, columns: list[str] | None = None) -> Iterato
             yield file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(
-            f"{name} cannot be read: {str(error).splitlines()[0]}. Delete it and run the same command again: it will be made anew."
+            f"{name} cannot be read: {str(error).splitlines()[0]}. Delete it and run {command} again: it will be made anew."
         ) from error

@@ -11,7 +11,7 @@
            i64[D]   sequence at which each document begins, and S
 
 A sequence is a paragraph with its closing </s>, a document is a page. There is no empty pair: an empty file cannot be mapped.
-fairseq's index has the same first 17 bytes and another layout after them, and would be read as garbage without an error.
+fairseq's index has the same first 18 bytes and another layout after them (`export_formats`).
 """
 
 import dataclasses

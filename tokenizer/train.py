@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -194,18 +194,22 @@ def train(
     command = [sys.executable, "-m", "cc100.tokenizer.trainer_process", json.dumps(options)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     log: list[str] = []
-    reader = threading.Thread(
-        target=_follow, args=(process.stderr, log, LogReader(options["vocab_size"]), on_progress), daemon=True
-    )
-    reader.start()
+    progress = LogReader(options["vocab_size"])
+    reader = threading.Thread(target=_follow, args=(process.stderr, log, progress, on_progress), daemon=True)
     feeder = _Feeder(process, batches)
-    feeder.start()
-    assert process.stdout is not None
-    with process.stdout:
-        model = process.stdout.read()
-    feeder.join()
-    reader.join()
-    code = process.wait()
+    try:
+        reader.start()
+        feeder.start()
+        assert process.stdout is not None
+        with process.stdout:
+            model = process.stdout.read()
+        feeder.join()
+        reader.join()
+        code = process.wait()
+    except BaseException:  # Ctrl-C above all
+        process.kill()
+        process.wait()
+        raise
     if feeder.error is not None:
         raise feeder.error
     if code:
@@ -224,17 +228,26 @@ class _Feeder(threading.Thread):
     def run(self) -> None:
         """Write all batches; a trainer that has ended explains itself by its exit code."""
         assert self._process.stdin is not None
+        schema = pa.schema([("text", pa.binary()), ("copies", pa.int32())])
         try:
-            with self._process.stdin as sink:
-                schema = pa.schema([("text", pa.binary()), ("copies", pa.int32())])
-                with pa.ipc.new_stream(sink, schema) as writer:
-                    for batch in self._batches:
-                        writer.write_batch(batch)
+            with self._process.stdin as sink, pa.ipc.new_stream(sink, schema) as writer:
+                for batch in self._read():
+                    writer.write_batch(batch)
         except OSError:
             pass
         except Exception as error:
-            self.error = error
-            self._process.kill()
+            self._fail(error)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End the trainer before the stream ends: it would take what it has got for the whole sample."""
+        self.error = error
+        self._process.kill()
 
 
 def _follow(stream: Any, log: list[str], reader: LogReader, on_progress: Callable[[float, str], None]) -> None:
@@ -250,10 +263,12 @@ def _follow(stream: Any, log: list[str], reader: LogReader, on_progress: Callabl
 def _explain(code: int, log: list[str], wanted: int) -> Cc100Error:
     """What a trainer that failed has to say."""
     text = "\n".join(log)
-    if code == -signal.SIGKILL:
+    out_of_memory = "bad_alloc" in text or "MemoryError" in text
+    if code == -signal.SIGKILL or out_of_memory:
+        cause = "ran out of memory" if out_of_memory else "was killed, most likely because memory ran out"
         return Cc100Error(
-            "the trainer was killed, most likely because memory ran out. Lower tokenizer.sample_paragraphs or tokenizer.seed_pieces, "
-            "or use a machine with more memory; the sample is kept"
+            f"the trainer {cause}. Lower tokenizer.sample_paragraphs or tokenizer.seed_pieces, or use a machine with more memory; "
+            "the sample is kept"
         )
     if found := re.search(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)", text):
         return TooFewPiecesError(wanted, int(found[1]))

@@ -15,8 +15,6 @@ import os
 import pathlib
 import secrets
 import socket
-import threading
-import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -30,8 +28,7 @@ from cc100.shards.errors import LockedError, StorageError
 from cc100.transforms.s3 import share_clients
 
 _TEMPORARY = "run/tmp"
-_LOCK = "run/lock"
-_LEASE_BEAT_S = 5.0
+LOCK = "run/lock"
 _HASHED_BYTES = 1 << 20
 
 
@@ -267,6 +264,21 @@ class Storage:
         else:
             FileSystems.delete([uri])
 
+    def link(self, source: "Storage", name: str, link: str) -> bool:
+        """Give a file of another folder a name here, without a copy of its bytes; False where that cannot be."""
+        if not (self._local and source._local):
+            return False
+        temporary = local_path(self.uri(f"{_TEMPORARY}/{secrets.token_hex(8)}.tmp"))
+        with _errors("write", self.uri(link)):
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source.uri(name), temporary)
+            except OSError:  # another file system, or one without links
+                return False
+            self._rename(str(temporary), self.uri(link))
+            temporary.unlink(missing_ok=True)  # rename(2) leaves it where both names are links to the same file
+        return True
+
     def delete(self, names: list[str]) -> None:
         """Delete files; those that do not exist are no error."""
         for name in names:
@@ -291,7 +303,11 @@ class Storage:
         Raises:
             LockedError: another process holds the lock.
         """
-        return _local_lock(self) if self._local else _lease(self)
+        if self._local:
+            return _local_lock(self)
+        from cc100.transforms.lease import hold_lease  # it needs this module
+
+        return hold_lease(self)
 
 
 class HashingStream(io.RawIOBase):
@@ -336,12 +352,14 @@ class HashingStream(io.RawIOBase):
         return StoredFile(self._bytes, self._hash.hexdigest())
 
 
-def _owner() -> dict[str, Any]:
+def owner() -> dict[str, Any]:
+    """Who this process is, as a lock says it."""
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
-def _locked(storage: Storage, owner: dict[str, Any]) -> LockedError:
-    who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+def locked(storage: Storage, holder: dict[str, Any]) -> LockedError:
+    """The error where another process holds the lock."""
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
     return LockedError(f"{storage.root} is in use by {who}. Wait until it has ended, or choose another --output.")
 
 
@@ -350,7 +368,7 @@ def _local_lock(storage: Storage) -> Iterator[None]:
     """flock(2): the kernel releases it when the process ends, however it ends."""
     import fcntl
 
-    path = local_path(storage.uri(_LOCK))
+    path = local_path(storage.uri(LOCK))
     with _errors("write", str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
@@ -360,66 +378,12 @@ def _local_lock(storage: Storage) -> Iterator[None]:
         except OSError as error:
             handle.seek(0)
             try:
-                owner = json.loads(handle.read())
+                holder = json.loads(handle.read())
             except ValueError:
-                owner = {}
-            raise _locked(storage, owner) from error
+                holder = {}
+            raise locked(storage, holder) from error
         with _errors("write", str(path)):
             handle.truncate(0)
-            handle.write(json.dumps(_owner()))
+            handle.write(json.dumps(owner()))
             handle.flush()
         yield
-
-
-@contextlib.contextmanager
-def _lease(storage: Storage) -> Iterator[None]:
-    """A lease for file systems without locks: its holder rewrites it all the time, so one that stands still is nobody's."""
-    token = secrets.token_hex(8)
-    lease = _Lease(storage, token)
-    found = lease.read()
-    if found is not None:
-        time.sleep(3 * _LEASE_BEAT_S)
-        later = lease.read()
-        if later is not None and later != found:
-            raise _locked(storage, later)
-    lease.beat()
-    time.sleep(_LEASE_BEAT_S / 2)  # two that found it free at once: the last writer has it
-    held = lease.read()
-    if held is None or held.get("token") != token:
-        raise _locked(storage, held or {})
-    stop = threading.Event()
-    thread = threading.Thread(target=lease.keep, args=(stop,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        storage.delete([_LOCK])
-
-
-class _Lease:
-    """The lease's file."""
-
-    def __init__(self, storage: Storage, token: str) -> None:
-        self._storage, self._token, self._beats = storage, token, 0
-
-    def read(self) -> dict[str, Any] | None:
-        """Who holds it, or None."""
-        if self._storage.size(_LOCK) is None:
-            return None
-        try:
-            return cast(dict[str, Any], self._storage.read_json(_LOCK))
-        except StorageError:
-            return {}
-
-    def beat(self) -> None:
-        """Show that the holder is alive."""
-        self._beats += 1
-        self._storage.write(_LOCK, json.dumps(_owner() | {"token": self._token, "beat": self._beats}).encode())
-
-    def keep(self, stop: threading.Event) -> None:
-        """Beat until told to stop."""
-        while not stop.wait(_LEASE_BEAT_S):
-            with contextlib.suppress(StorageError):
-                self.beat()

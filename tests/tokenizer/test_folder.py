@@ -54,7 +54,9 @@ def test_info():
 
 
 @pytest.mark.parametrize(
-    "model", [b"", b"no model", b"\0" * 100, lambda: tiny_model()[:-7], lambda: tiny_model()[:900]], ids=str
+    "model",
+    [b"", b"no model", b"\0" * 100, lambda: tiny_model()[:-7], lambda: tiny_model()[:900]],
+    ids=["empty", "text", "zeros", "cut at its end", "cut early"],
 )
 def test_no_model(model):
     with pytest.raises(InputError, match=r"^some/path is no SentencePiece model.*$") as raised:

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from cc100.shards.errors import LockedError, StorageError
+from cc100.transforms import lease
 from cc100.transforms import storage as module
 from cc100.transforms.storage import Storage
 
@@ -89,7 +90,7 @@ def test_storage_can_be_pickled(storage):
 
 
 def test_a_lock_is_released_at_its_end(storage, monkeypatch):
-    monkeypatch.setattr(module, "_LEASE_BEAT_S", 0.1)
+    monkeypatch.setattr(lease, "_LEASE_BEAT_S", 0.1)
     with storage.lock():
         pass
     with storage.lock():
@@ -97,7 +98,7 @@ def test_a_lock_is_released_at_its_end(storage, monkeypatch):
 
 
 def test_the_second_process_is_refused(storage, monkeypatch):
-    monkeypatch.setattr(module, "_LEASE_BEAT_S", 0.1)
+    monkeypatch.setattr(lease, "_LEASE_BEAT_S", 0.1)
     with storage.lock(), pytest.raises(LockedError, match=f"in use by process {os.getpid()}"), storage.lock():
         pass
 
@@ -118,11 +119,29 @@ def test_a_crashed_holder_does_not_block_a_local_folder(tmp_path):
 
 
 def test_a_lease_that_stands_still_is_taken_over(s3_folder, monkeypatch):
-    monkeypatch.setattr(module, "_LEASE_BEAT_S", 0.1)
+    monkeypatch.setattr(lease, "_LEASE_BEAT_S", 0.1)
     storage = Storage(s3_folder)
     storage.write("run/lock", b'{"token": "someone", "beat": 5, "host": "h", "pid": 1}')
     with storage.lock():
         assert b'"someone"' not in storage.read("run/lock")
+
+
+def test_a_link_is_the_same_file(tmp_path):
+    here, there = Storage(str(tmp_path / "here")), Storage(str(tmp_path / "there"))
+    here.write("a.bin", b"content")
+    assert there.link(here, "a.bin", "b/c.bin")
+    assert there.link(here, "a.bin", "b/c.bin")  # once more over itself
+    assert (tmp_path / "there/b/c.bin").samefile(tmp_path / "here/a.bin")
+    assert there.files("run/tmp") == {}
+    assert not there.link(here, "missing", "d")
+    assert there.size("d") is None
+
+
+def test_object_stores_have_no_links(s3_folder, tmp_path):
+    here, there = Storage(str(tmp_path)), Storage(s3_folder)
+    here.write("a", b"1")
+    assert not there.link(here, "a", "b")
+    assert not here.link(there, "a", "b")
 
 
 def test_a_full_disk_is_named(tmp_path):
