@@ -17,9 +17,11 @@ import numpy.typing as npt
 import sentencepiece
 
 from cc100.shards.token_arrays import Int32s
+from cc100.tokenizer.kernels import read_only
 from cc100.tokenizer.text import Lines
-from cc100.tokenizer.unigram_kernel import LINE_WORDS, MOST_IDS, Space, encode_paragraphs, make_space
-from cc100.tokenizer.unigram_tables import UnigramTables, read_only, unigram_tables
+from cc100.tokenizer.unigram_kernel import LINE_WORDS, MOST_IDS, encode_paragraphs
+from cc100.tokenizer.unigram_tables import UnigramTables, unigram_tables
+from cc100.tokenizer.unigram_words import Space, make_space
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 """Ids of XLM-R."""
@@ -127,7 +129,9 @@ class Encoder:
         shop = self._idle.pop() if self._idle else _Workshop.empty(tables)  # one thread has it at a time
         found = shop.encode(tables, lines, 1, _SPARE_BYTES)
         if found is None:  # rules made the text much longer: so rare that the batch is simply done again
-            found = shop.encode(tables, lines, tables.growth, int(lines.sizes.max()) * tables.growth + _SPARE_BYTES)
+            found = shop.encode(
+                tables, lines, tables.rules.growth, int(lines.sizes.max()) * tables.rules.growth + _SPARE_BYTES
+            )
         self._idle.append(shop)
         assert found is not None
         return found

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numba import njit
 
 from cc100.shards.errors import ConfigurationError
+from cc100.tokenizer.kernels import read_only
 
 UNICODE_VERSION = "14.0.0"
 """NFC of this version is what the arrays hold, whatever Python runs: two Pythons must not give two corpora."""
@@ -78,11 +79,10 @@ class Lines:
         """Bytes of each line, int64[n]."""
         return np.diff(self.offsets)
 
-    def to_list(self, begin: int = 0, end: int | None = None) -> list[bytes]:
-        """The lines from `begin` to `end` as objects."""
-        bounds = self.offsets[begin : None if end is None else end + 1]
-        whole = self.data[bounds[0] : bounds[-1]].tobytes()
-        return [whole[first:last] for first, last in itertools.pairwise((bounds - bounds[0]).tolist())]
+    def to_list(self) -> list[bytes]:
+        """The lines as objects."""
+        whole = self.data[self.offsets[0] : self.offsets[-1]].tobytes()
+        return [whole[begin:end] for begin, end in itertools.pairwise((self.offsets - self.offsets[0]).tolist())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _tables() -> _Tables:
                 pairs.append(first << 32 | second)
     flags[_JAMO[0] : 0x1176] |= _MAYBE
     flags[0x11A8 : _JAMO[1] + 1] |= _MAYBE
-    return _Tables(_frozen(flags), _frozen(classes), _frozen(np.array(sorted(pairs), np.uint64)))
+    return _Tables(read_only(flags), read_only(classes), read_only(np.array(sorted(pairs), np.uint64)))
 
 
 @njit(cache=True, nogil=True)
@@ -196,13 +196,6 @@ def _buffers(text: pa.StringArray | pa.BinaryArray) -> tuple[npt.NDArray[np.uint
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds
 
 
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Read-only view: Arrow's buffers are read-only, and Numba would compile again for arrays that are not."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _look(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -211,7 +204,14 @@ def _look(
     rows = len(offsets) - 1
     suspect, words, characters = np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     _scan(
-        _frozen(data), _frozen(offsets), tables.flags, tables.combining_class, tables.pairs, suspect, words, characters
+        read_only(data),
+        read_only(offsets),
+        tables.flags,
+        tables.combining_class,
+        tables.pairs,
+        suspect,
+        words,
+        characters,
     )
     return suspect, words, characters
 
