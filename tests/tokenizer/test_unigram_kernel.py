@@ -171,6 +171,14 @@ def test_near_ties_that_the_sum_before_turns_around(seed):
     )
 
 
+@pytest.mark.parametrize("between", [" ", ""])
+def test_near_ties_behind_a_reset(between):
+    """From a sum of 100,000 on SentencePiece counts from 0 again, and differences show that were rounded away before."""
+    model, rng = hand_made(nearly_tied(7)), random.Random(7)
+    line = between.join("".join(rng.choices("ab", k=rng.randint(1, 9))) for _ in range(40_000))
+    check(encoder_of(model), model, [line, line[:1000]])
+
+
 def test_positive_and_large_scores():
     scores = {"▁": 2.5, "a": 3000.0, "b": -4000.25, "ab": -900.0, "▁ab": 1500.5, "ba": -1000.5, "aba": 1.0}
     model = hand_made(scores)
