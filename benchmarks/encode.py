@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import sentencepiece
 
-from cc100.tokenizer.encoder import Encoder, sentencepiece_version
+from cc100.tokenizer.encoder import EOS, UNK, Encoder, sentencepiece_version
 from cc100.tokenizer.text import Lines, nfc
 
 BATCH = 4096
@@ -66,8 +66,10 @@ def bare_loop(processor: sentencepiece.SentencePieceProcessor, batches: list[lis
 
 def differences(tokens: np.ndarray, lengths: np.ndarray, found: list[np.ndarray]) -> int:
     """Paragraphs with other ids."""
-    theirs = np.concatenate(found).astype(np.int32) + 1
-    theirs[theirs == 1], theirs[theirs == 3] = 3, 2  # <unk> 0 and </s> 2 of the library; no other id below 4 comes out
+    pieces = np.concatenate(found)
+    theirs = np.where(
+        pieces == 0, UNK, np.where(pieces == 2, EOS, pieces + 1)
+    )  # <unk> and </s>; no other special comes out
     wanted = np.array([len(ids) for ids in found], np.int32)
     if np.array_equal(lengths, wanted) and np.array_equal(tokens, theirs):
         return 0
