@@ -122,10 +122,12 @@ def _add_input(command: argparse.ArgumentParser, is_required: bool) -> None:
         action="append",
         required=is_required,
         metavar="X",
-        help="a file, folder, glob or paths file; may be repeated",
+        help="a file, folder, glob, paths file, URL, or a crawl by its name (crawl:CC-MAIN-2018-51); may be repeated",
     )
     command.add_argument(
-        "--base", metavar="URI", help="what the names in a paths file are relative to (default: its folder)"
+        "--base",
+        metavar="URI",
+        help="what the names in a paths file are relative to (default: its folder; for a crawl: input.base)",
     )
 
 

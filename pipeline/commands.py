@@ -20,6 +20,7 @@ from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.run import Request, run
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
@@ -89,6 +90,12 @@ def say_corpus(manifest: dict[str, Any], output: str, progress: StepProgress) ->
     rejects = sum(entry["rejects"] for entry in manifest["inputs"])
     if rejects:
         progress.say(f"{rejects} records could not be read; see {output}/rejects/")
+    missing = quarantined_inputs(manifest)
+    if missing:
+        progress.say(
+            f"warning: {len(missing)} of {len(manifest['inputs'])} files could not be fetched, the first is {missing[0]['uri']} "
+            f"({missing[0]['quarantined']}); the same command again fetches them"
+        )
     paragraphs = manifest["counts"]["paragraphs"]
     progress.say(
         f"{output}: {paragraphs['kept']:,} of {sum(paragraphs.values()):,} paragraphs kept in "

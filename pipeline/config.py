@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import pathlib
+import re
 import types
 import typing
 from typing import Any
@@ -12,9 +13,25 @@ import yaml
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms.settings import CorpusSettings
 
+_DECIMAL = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0b[01_]+|0x[0-9A-Fa-f_]+|0[0-7_]*|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+    ),
+}
 SECTIONS: dict[str, type] = typing.get_type_hints(CorpusSettings)
-NO_CORPUS_SECTIONS = ("runner", "tokenizer", "tokens", "run")
+NO_CORPUS_SECTIONS = ("remote", "runner", "tokenizer", "tokens", "run")
 """Sections that cannot change the corpus."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without the numbers to base 60 of YAML 1.1: `2:4` is text, not 124."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _DECIMAL.get(tag, pattern)) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def load_settings(path: str | None, overrides: list[str]) -> CorpusSettings:
@@ -39,7 +56,7 @@ def load_settings(path: str | None, overrides: list[str]) -> CorpusSettings:
 
 def _read_yaml(path: str) -> dict[str, dict[str, Any]]:
     try:
-        content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(pathlib.Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigurationError(
             f"--config {path}: {error.strerror}. Name a YAML file, such as configs/laptop.yaml"
@@ -55,7 +72,7 @@ def _read_yaml(path: str) -> dict[str, dict[str, Any]]:
 
 def _parse(value: str, where: str) -> Any:
     try:
-        return yaml.safe_load(value)
+        return yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: the value is no YAML") from error
 
@@ -113,6 +130,8 @@ def configuration(settings: CorpusSettings) -> dict[str, Any]:
         if field.name not in NO_CORPUS_SECTIONS:
             content[field.name] = dataclasses.asdict(getattr(settings, field.name))
     del content["language"]["model"]
+    for name in ("kind", "base", "files", "sample", "sample_seed", "max_quarantined"):  # they show in `inputs`
+        del content["input"][name]
     content["language"]["languages"] = list(settings.language.languages)
     return content
 
@@ -141,9 +160,10 @@ def document_settings() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     lines += [
-        "Everything but `runner.*`, `tokenizer.*`, `tokens.*`, `run.*` and the path of the model is part of the `configuration` in",
+        "Everything but `remote.*`, `runner.*`, `tokenizer.*`, `tokens.*`, `run.*`, the path of the model, and what chooses the files of a",
+        "crawl (`input.kind`, `base`, `files`, `sample`, `sample_seed`, `max_quarantined`) is part of the `configuration` in",
         "`manifest.json`, by which a run recognises its output folder; `tokenizer.*` and `tokens.*` stand in the manifests of tokenizer/",
-        "and tokens/. `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
+        "and tokens/. `remote.*`, `runner.*`, `--workers` and Beam's own flags change no byte of the result.",
         "",
     ]
     return "\n".join(lines)

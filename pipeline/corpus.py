@@ -28,7 +28,12 @@ def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
         )
 
     steps = [
-        Step(extract.STEP, "files", (Pass(per_file, each_file(extract.Extract(reference))),), True),
+        Step(
+            extract.STEP,
+            "files",
+            (Pass(per_file, each_file(extract.Extract(reference, extract.count_lanes(job)))),),
+            True,
+        ),
         Step(mark.STEP, "blocks", in_passes(mark.Mark, plan.digest_passes, blocks), False),
         Step(language.STEP, "files", (Pass(per_file, each_file(language.IdentifyLanguage(reference))),), True),
         Step(elect.STEP, "blocks", in_passes(elect.Elect, plan.digest_passes, blocks), False),

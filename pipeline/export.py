@@ -57,6 +57,7 @@ def export(storage: Storage, request: ExportRequest, progress: StepProgress) -> 
     languages = _chosen(source.languages, request.languages, storage.root)
     if isinstance(source, TokenSource) and request.form == BLEND:
         return _export_blend(source, target, languages, progress)
+    languages = _with_those_there(target, languages, source.languages)
     with ThreadPoolExecutor(request.workers) as blocks, ThreadPoolExecutor(request.workers) as units:
         if isinstance(source, TextSource):
             plan = plan_text(source, languages, request.compression, blocks, request.workers)
@@ -81,6 +82,12 @@ def _chosen(known: list[str], wanted: Sequence[str], root: str) -> list[str]:
             f"--languages names {', '.join(unknown)}, which {root} does not have; it has {', '.join(known)}"
         )
     return sorted(set(wanted)) if wanted else known
+
+
+def _with_those_there(target: Target, wanted: list[str], known: list[str]) -> list[str]:
+    """Languages that are wanted or were exported before, so that those are kept whole too."""
+    manifest = target.manifest()
+    return sorted({*wanted, *(manifest["languages"] if manifest is not None else ())} & set(known))
 
 
 def _make(target: Target, plan: Plan, pool: Executor, progress: StepProgress) -> None:

@@ -1,7 +1,6 @@
 """Export of CC-100's own text files, each read back and compared before it counts."""
 
 import functools
-import hashlib
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from cc100.pipeline.export_target import Plan, Target, Unit, Written, damaged
 from cc100.shards import layout, parquet
+from cc100.shards.corpus import ShardPart, read_corpus
 from cc100.shards.corpus_text import (
     BLOCK_BYTES,
     Compressor,
@@ -35,8 +35,7 @@ class TextSource:
         storage: the output folder.
 
     Attributes:
-        manifest: content of manifest.json.
-        parts: paths of the shards of each language, in order.
+        corpus: what its manifest says.
 
     Raises:
         InputError: there is no complete corpus.
@@ -48,23 +47,20 @@ class TextSource:
             raise InputError(
                 f"{storage.root} has no {layout.MANIFEST}: run cc100 corpus --output {storage.root} to its end first"
             )
-        data = storage.read(layout.MANIFEST)
-        self._sha256 = hashlib.sha256(data).hexdigest()
-        self.manifest: dict[str, Any] = storage.read_json(layout.MANIFEST)
-        self.parts: dict[str, list[str]] = {}
-        for path in sorted(self.manifest["files"]):
-            code = layout.language_of(path)
-            if path.startswith("shards/") and code is not None:
-                self.parts.setdefault(code, []).append(path)
+        self.corpus = read_corpus(storage.read(layout.MANIFEST), storage.uri(layout.MANIFEST))
 
     @property
     def languages(self) -> list[str]:
         """Codes of all languages."""
-        return sorted(self.parts)
+        return sorted(self.corpus.languages)
 
     def identity(self) -> dict[str, Any]:
         """What two exports must have in common to lie in one folder."""
-        return {"corpus_sha256": self._sha256}
+        return {"corpus_sha256": self.corpus.sha256}
+
+    def parts(self, language: str) -> list[ShardPart]:
+        """Shards of a language, in order."""
+        return [part for part in self.corpus.parts if part.language == language]
 
     def text(self, language: str) -> Iterator[bytes | pa.Buffer]:
         """Text of a language in pieces: a paragraph a line, a blank line between pages.
@@ -73,14 +69,12 @@ class TextSource:
             DamagedFileError: a shard is missing, or is not what was written.
         """
         begun = False
-        for path in self.parts[language]:
-            name, size = self.storage.uri(path), self.storage.size(path)
-            if size != self.manifest["files"][path]["bytes"]:
-                what = (
-                    "is missing" if size is None else f"has {size} bytes, not {self.manifest['files'][path]['bytes']}"
-                )
+        for part in self.parts(language):
+            name, size = self.storage.uri(part.name), self.storage.size(part.name)
+            if size != part.bytes:
+                what = "is missing" if size is None else f"has {size} bytes, not {part.bytes}"
                 raise damaged(name, what, self._command)
-            with self.storage.open_arrow(path) as file:
+            with self.storage.open_arrow(part.name) as file:
                 for table in parquet.batches(file, name, ["paragraph_ids", "paragraphs"], self._command):
                     for begin in range(0, table.num_rows, _PAGES):
                         yield b"\n" if begun else b""
@@ -105,9 +99,12 @@ class TextSource:
         Raises:
             DamagedFileError: it has other numbers of pages, paragraphs or bytes.
         """
-        entry = self.manifest["languages"][language]
-        expected = {key: entry[key] for key in ("pages", "paragraphs")}
-        expected["text_bytes"] = entry["text_bytes"] + entry["paragraphs"] + max(entry["pages"] - 1, 0)
+        size = self.corpus.languages[language]
+        expected = {
+            "pages": size.pages,
+            "paragraphs": size.paragraphs,
+            "text_bytes": size.text_bytes + size.paragraphs + size.pages - 1,
+        }
         wrong = {key: (facts[key], value) for key, value in expected.items() if facts[key] != value}
         if wrong:
             says = ", ".join(f"{key} {got}, {value} in the manifest" for key, (got, value) in wrong.items())
@@ -133,8 +130,8 @@ def plan_text(source: TextSource, languages: list[str], compression: str, pool: 
     """
     units = []
     for code in languages:
-        size = sum(source.manifest["files"][path]["bytes"] for path in source.parts[code])
-        alone = source.manifest["languages"][code]["text_bytes"] > 2 * BLOCK_BYTES
+        size = sum(part.bytes for part in source.parts(code))
+        alone = source.corpus.languages[code].text_bytes > 2 * BLOCK_BYTES
         write = functools.partial(_write, source, code, compression, pool if alone else None, threads if alone else 1)
         units.append(Unit(text_file(code, compression), code, size, write, alone))
     identity = source.identity() | {"compression": compression}

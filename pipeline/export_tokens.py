@@ -21,6 +21,7 @@ from cc100.shards.export_formats import (
     prefixes,
 )
 from cc100.shards.manifest import fingerprint
+from cc100.shards.records import FORMAT_VERSION
 from cc100.shards.token_arrays import TOKEN, TokenIndex, check_size, read_index
 from cc100.transforms.storage import Storage, StoredFile
 
@@ -47,6 +48,7 @@ class TokenSource:
                 f"{storage.root} has no {layout.TOKENS_MANIFEST}: run cc100 encode --output {storage.root} first"
             )
         self.manifest: dict[str, Any] = storage.read_json(layout.TOKENS_MANIFEST)
+        _check_manifest(self.manifest, storage.uri(layout.TOKENS_MANIFEST))
         if storage.size(layout.MANIFEST) is not None:
             corpus = hashlib.sha256(storage.read(layout.MANIFEST)).hexdigest()
             if corpus != self.manifest["corpus_sha256"]:
@@ -169,6 +171,19 @@ class TokenSource:
     def _read(self, name: str) -> bytes:
         self._size(name)
         return self.storage.read(f"{layout.TOKENS}/{name}")
+
+
+def _check_manifest(manifest: Any, name: str) -> None:
+    keys = {"corpus_sha256", "tokenizer", "split", "languages", "files", "format_version"}
+    missing = sorted(keys - manifest.keys()) if isinstance(manifest, dict) else sorted(keys)
+    if missing:
+        raise InputError(
+            f"{name} is not the manifest of token arrays (no {missing[0]}). Delete tokens/ and run cc100 encode again"
+        )
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{name} is of format_version {manifest['format_version']}; this cc100 reads {FORMAT_VERSION}. Use the cc100 that wrote it"
+        )
 
 
 def folder_of(language: str) -> str:

@@ -1,14 +1,16 @@
 """From `--input` to the list of input files: sorted by URI, each once, with their sizes."""
 
-import gzip
 import posixpath
 import re
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Iterable, Mapping
 
+from cc100.pipeline.crawls import CRAWL, crawl_files, estimate_bytes, listed_files
 from cc100.shards.errors import ConfigurationError, InputError
+from cc100.transforms.http_file import is_http
 from cc100.transforms.job import InputFile
 from cc100.transforms.settings import CorpusSettings
-from cc100.transforms.storage import absolute, is_local, join, list_folder, local_path, match, open_stream, size_of
+from cc100.transforms.storage import absolute, is_local, list_folder, local_path, match, size_of
 
 _CRAWL_FILE = re.compile(r"\.(wet|warc)(\.gz|\.zst)?$", re.IGNORECASE)
 _PATHS_FILE = re.compile(r"\.paths(\.gz)?$", re.IGNORECASE)
@@ -20,39 +22,48 @@ def resolve_inputs(arguments: Iterable[str], base: str | None, settings: CorpusS
     """Files that the arguments name.
 
     Args:
-        arguments: files, folders, globs or paths files, on any Beam file system.
-        base: what names in a paths file are relative to; None: the paths file's folder.
-        settings: scopes of duplicates.
+        arguments: files, folders, globs or paths files, on any Beam file system, files and paths files on web servers,
+            and crawls by their names.
+        base: what names in a paths file are relative to; None: the paths file's folder, for a crawl `input.base`.
+        settings: scopes of duplicates, and which files of a list are wanted.
 
     Raises:
         InputError: something is named that does not exist, or nothing is named at all.
     """
-    found: dict[str, int] = {}
+    found: dict[str, int | None] = {}
     for argument in arguments:
-        found.update(_resolve(_absolute(argument), base))
+        found.update(_resolve(argument, base, settings))
     uris = sorted(found)
     if not uris:
-        raise InputError("no input: give at least one --input with a file, folder, glob or paths file")
+        raise InputError("no input: give at least one --input with a file, folder, glob, paths file or crawl")
     scopes = _scope_numbers(uris)
     exact, near = (section.scope == "per-crawl" for section in (settings.exact, settings.near))
+    unknown = [uri for uri in uris if found[uri] is None]
+    estimate = estimate_bytes(unknown, settings.remote) if unknown else 0
     return tuple(
-        InputFile(uri, found[uri], scope if exact else 0, scope if near else 0)
+        InputFile(
+            uri,
+            estimate if (size := found[uri]) is None else size,
+            scope if exact else 0,
+            scope if near else 0,
+            size is not None,
+        )
         for uri, scope in zip(uris, scopes, strict=True)
     )
 
 
-def _absolute(argument: str) -> str:
-    """URI with an absolute path; symbolic links keep their names."""
-    if argument.startswith(("http://", "https://")):
-        raise InputError(
-            f"--input {argument}: reading over http(s) is not built yet. Download the file, or use s3:// or gs://"
-        )
-    return absolute(argument)
-
-
-def _resolve(uri: str, base: str | None) -> dict[str, int]:
-    if _PATHS_FILE.search(uri) and size_of(uri) is not None:
-        return _read_paths(uri, base)
+def _resolve(argument: str, base: str | None, settings: CorpusSettings) -> Mapping[str, int | None]:
+    if argument.startswith(CRAWL):
+        return crawl_files(argument, absolute(base or settings.input.base), settings)
+    if is_http(argument):
+        if not urllib.parse.urlsplit(argument).hostname:
+            raise InputError(f"--input {argument}: the URL names no host")
+        if not _PATHS_FILE.search(argument):
+            return {argument: None}
+    uri = argument if is_http(argument) else absolute(argument)
+    if _PATHS_FILE.search(uri) and (is_http(uri) or size_of(uri) is not None):
+        folder = absolute(base) if base is not None else posixpath.dirname(uri)
+        return listed_files(uri, folder, settings, f"--input {uri}")
     size = size_of(uri)
     if size is not None:
         return {uri: size}
@@ -80,37 +91,6 @@ def _folder(uri: str) -> dict[str, int]:
             "Name files outright or with a glob if theirs are other names"
         )
     return found
-
-
-def _read_paths(uri: str, base: str | None) -> dict[str, int]:
-    """Files named by a paths file, a name per line."""
-    with open_stream(uri) as stream:
-        data = stream.read()
-    try:
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"--input {uri}: not a readable paths file ({error}). Download it again") from error
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise InputError(f"--input {uri}: the paths file names no file")
-    folder = base if base is not None else posixpath.dirname(uri)
-    return _sizes([(name, join(_absolute(folder), name)) for name in names], uri, base)
-
-
-def _sizes(files: list[tuple[str, str]], paths_file: str, base: str | None) -> dict[str, int]:
-    """Sizes of named files; each folder is listed once."""
-    found: dict[str, int] = {}
-    for folder in sorted({posixpath.dirname(uri) for _, uri in files}):
-        found.update(list_folder(folder))
-    missing = [name for name, uri in files if uri not in found]
-    if missing:
-        remedy = "Give --base with the folder or bucket that the names are relative to"
-        if base is None and all(name.startswith("crawl-data/") for name in missing):
-            remedy = "Its names begin at the bucket's root: give --base, such as --base s3://commoncrawl or your mirror's folder"
-        raise InputError(
-            f"--input {paths_file}: {len(missing)} of {len(files)} named files do not exist, the first is {missing[0]}. {remedy}"
-        )
-    return {uri: found[uri] for _, uri in files}
 
 
 def _scope_numbers(uris: list[str]) -> list[int]:

@@ -49,8 +49,8 @@ def _input(job: Job, index: int, outcomes: Outcomes, fates: dict[str, Any]) -> d
     return {
         "index": index,
         "uri": entry.uri,
-        "bytes": entry.bytes,
-        **{key: read[key] for key in ("pages", "paragraphs", "text_bytes", "rejects")},
+        "bytes": entry.bytes if entry.is_size_known else read["bytes"],
+        **{key: read[key] for key in ("pages", "paragraphs", "text_bytes", "rejects", "skipped", "quarantined")},
         "pages_by_status": {status: by_status.get(status, 0) for status in PAGE_STATUSES},
         "paragraphs_by_fate": dict(zip(PARAGRAPH_FATES, fates["paragraphs"], strict=True)),
     }

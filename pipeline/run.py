@@ -6,18 +6,19 @@ from typing import Any
 
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
-from cc100.pipeline.corpus import run_corpus
+from cc100.pipeline.corpus import corpus_steps, run_corpus
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.history import recorded
 from cc100.pipeline.inputs import check_count
 from cc100.pipeline.plan import make_plan
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.quarantine import begin_retry, check_quarantine, quarantined_inputs, settle_retry
 from cc100.pipeline.steps import Runner, folder_files, is_local_runner
 from cc100.shards import layout
 from cc100.shards.errors import ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
-from cc100.transforms import extract
-from cc100.transforms.job import InputFile, Job, Model, Outcome, limit_threads, load_job
+from cc100.transforms import elect, extract, gather
+from cc100.transforms.job import InputFile, Job, JobReference, Model, Outcome, limit_threads, load_job
 from cc100.transforms.language import selected_labels
 from cc100.transforms.language_model import LanguageModel, default_model_path
 from cc100.transforms.preload import preload
@@ -56,14 +57,19 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
         stack.enter_context(storage.lock())
         wanted = identity(request, model)
         manifest = finished_manifest(storage, wanted)
-        if manifest is not None:
+        if manifest is not None and not _can_retry(storage, manifest):
             progress.say(f"{storage.root} is complete; nothing to do")
             return manifest
         storage.delete_temporary()
         job = open_job(storage, request, model, wanted)
+        steps = corpus_steps(job, JobReference(storage.root, ""))
+        later = [*(step.name for step in steps if step.name != extract.STEP), elect.STEP_IN_FILE, gather.STEP]
+        if retried := begin_retry(job, later):
+            progress.say(f"{len(retried)} files could not be fetched before; trying them again")
+            storage.delete([layout.MANIFEST])
         with recorded(storage, "corpus", request.workers, request.beam_flags) as notes:
             runner = Runner(list(request.beam_flags), request.workers, server)
-            outcomes = run_corpus(job, runner, progress, lambda step, done: check_damage(job, step, done))
+            outcomes = run_corpus(job, runner, progress, lambda step, done: check_extract(job, step, done, later))
             manifest = report.make_manifest(job, outcomes)
             notes |= report.run_notes(outcomes)
         delete_strangers(storage, manifest)
@@ -103,7 +109,7 @@ def identity(request: Request, model: Model) -> dict[str, Any]:
     """What makes two runs the same: configuration, inputs, model."""
     return {
         "configuration": configuration(request.settings),
-        "inputs": [[entry.uri, entry.bytes] for entry in request.inputs],
+        "inputs": [[entry.uri, entry.bytes if entry.is_size_known else None] for entry in request.inputs],
         "model": {"name": model.name, "sha256": model.sha256},
     }
 
@@ -150,7 +156,7 @@ def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any
     lines += [
         f"input {uri}: {old[uri]} bytes there, {new[uri]} now"
         for uri in sorted(old.keys() & new.keys())
-        if old[uri] != new[uri]
+        if old[uri] != new[uri] and None not in (old[uri], new[uri])
     ]
     if lines:
         shown = "\n  ".join(lines[:12] + ([f"... and {len(lines) - 12} more"] if len(lines) > 12 else []))
@@ -170,8 +176,8 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         old = load_job(storage)
         begun = Request(old.inputs, old.settings, 1)
         _refuse_other(storage, identity(begun, old.model), wanted)
-        job = dataclasses.replace(old, model=model)
-        if old.model.path != model.path:
+        job = dataclasses.replace(old, model=model, settings=_with_new_patience(old.settings, request.settings))
+        if job != old:
             storage.write(layout.RUN_STATE, to_json(job.to_json()))
         return job
     strangers = [folder for folder in layout.DATA_FOLDERS if storage.files(folder)]
@@ -186,14 +192,28 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
     return job
 
 
-def check_damage(job: Job, step: str, outcomes: dict[str, Outcome]) -> None:
-    """End the run if more of the input is damaged than the settings allow.
+def _can_retry(storage: Storage, manifest: dict[str, Any]) -> bool:
+    """Whether a finished corpus lacks files that could be fetched now."""
+    return bool(quarantined_inputs(manifest)) and storage.size(layout.RUN_STATE) is not None
+
+
+def _with_new_patience(old: CorpusSettings, new: CorpusSettings) -> CorpusSettings:
+    """Settings of a run that was begun, with how files are fetched now: who could not fetch them wants to change that."""
+    allowed = dataclasses.replace(old.input, max_quarantined=new.input.max_quarantined)
+    return dataclasses.replace(old, remote=new.remote, input=allowed)
+
+
+def check_extract(job: Job, step: str, outcomes: dict[str, Outcome], later_steps: list[str]) -> None:
+    """After extract: end the run if more of the input is missing or damaged than the settings allow.
 
     Raises:
-        InputError: the share of rejects is above `input.max_damaged_share`.
+        InputError: the share of rejects is above `input.max_damaged_share`, or that of files above
+            `input.max_quarantined`.
     """
     if step != extract.STEP:
         return
+    settle_retry(job, outcomes, later_steps)
+    check_quarantine(job, outcomes)
     pages = sum(outcome.figures["pages"] for outcome in outcomes.values())
     rejects = sum(outcome.figures["rejects"] for outcome in outcomes.values())
     allowed = job.settings.input.max_damaged_share
@@ -208,5 +228,5 @@ def check_damage(job: Job, step: str, outcomes: dict[str, Outcome]) -> None:
 
 def delete_strangers(storage: Storage, manifest: dict[str, Any]) -> None:
     """Delete files in the data folders that the manifest does not know: left by a run whose plan was lost."""
-    present = folder_files(storage, manifest["files"])
+    present = folder_files(storage, [*manifest["files"], layout.rejects(0)])
     storage.delete([path for path in present if path not in manifest["files"] and path.startswith(layout.DATA_FOLDERS)])

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from cc100.pipeline import encode, tokenizer
 from cc100.pipeline.corpus import corpus_steps
+from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.report import print_summary, print_tokens
 from cc100.pipeline.stage import Stage, read_manifest
 from cc100.pipeline.steps import read_step
@@ -44,6 +45,8 @@ def _print_corpus(storage: Storage, console: Console) -> bool:
         rejects = sum(entry["rejects"] for entry in manifest["inputs"])
         if rejects:
             console.print(f"{rejects} records could not be read; see rejects/")
+        for entry in quarantined_inputs(manifest)[:10]:
+            console.print(f"not fetched: {entry['uri']} ({entry['quarantined']}); the same command again tries it")
         print_summary(manifest, console)
         return True
     if storage.size(layout.RUN_STATE) is None:

@@ -166,3 +166,10 @@ def folder_files(storage: Storage, names: Any) -> dict[str, int]:
     for folder in sorted({path.rpartition("/")[0] for path in names}):
         present.update(storage.files(folder))
     return present
+
+
+def undo_step(storage: Storage, name: str, keep_receipts: bool = False) -> None:
+    """Forget that a step is done, so that it is done again; its files stay until they are written anew."""
+    storage.delete([_step_name(name)])
+    if not keep_receipts:
+        storage.delete_folder(f"{layout.RUN}/done/{name}")

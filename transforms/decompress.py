@@ -102,7 +102,10 @@ _ZSTD = _Codec("zstd frame", _zstd_decoder, 1 << 9)
 _ERRORS = (cast(type[Exception], isal_zlib.error), zstandard.ZstdError)
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
-_MEMBER_OR_PLAIN = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n)")
+_MEMBER_OR_PLAIN = re.compile(
+    rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|"
+    rb"((?<![^\n])WARC/\d\.\d[ \t]{0,8}\r?\n)"
+)
 
 
 class _Source:
@@ -173,7 +176,7 @@ def _pieces(source: _Source) -> Iterator[Piece]:
     if not source.extend(0):
         yield Piece(0, b"", fault=Fault(0, "empty_file", "no bytes"))
         return
-    has_members = False  # after the first good member, only members are looked for
+    has_members = False  # in a file that begins with a member, or has a good one, only members are looked for
     is_lost = False  # the bytes at the position belong to a damage that was named already
     while True:
         source.need(_GZIP.step)
@@ -190,7 +193,7 @@ def _pieces(source: _Source) -> Iterator[Piece]:
                 return
             codec = _codec_at(source) or _GZIP
         is_good = yield from _member(source, codec, is_expected)
-        has_members |= is_good
+        has_members |= is_good or is_expected
         is_lost = not is_good
 
 

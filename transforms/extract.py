@@ -1,11 +1,10 @@
 """Extract: crawl file -> documents/, rejects/ and the digests of its normalised forms."""
 
-import contextlib
 import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import apache_beam as beam
 import numpy as np
@@ -16,11 +15,14 @@ from cc100.shards import layout, parquet
 from cc100.shards.array_file import ArrayWriter
 from cc100.shards.records import DOCUMENTS, paragraph_ids
 from cc100.transforms.exact import number_forms, range_index
-from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome
+from cc100.transforms.html import extract_pages
+from cc100.transforms.http_file import FetchError
+from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, SpreadUnits
 from cc100.transforms.normalisation import digest_paragraphs
 from cc100.transforms.paragraphs import Paragraphs, split_pages, string_array
+from cc100.transforms.remote import fetch, is_remote
 from cc100.transforms.storage import open_stream
-from cc100.transforms.warc import Record, Reject, read_conversions
+from cc100.transforms.warc import Record, Reject, read_records
 
 STEP = "extract"
 
@@ -28,29 +30,82 @@ Array = npt.NDArray[Any]
 
 
 class Extract(beam.PTransform):
-    """Read crawl files: file index -> documents/, rejects/, digests -> file index."""
+    """Read crawl files: file index -> documents/, rejects/, digests -> file index.
 
-    def __init__(self, job: JobReference) -> None:
+    Args:
+        job: reference of the job.
+        lanes: how many files are read at once at most; 0: as many as there are workers.
+    """
+
+    def __init__(self, job: JobReference, lanes: int = 0) -> None:
         super().__init__()
-        self._job = job
+        self._job, self._lanes = job, lanes
 
     def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
         """File index -> file index, when its documents are complete."""
+        if self._lanes:
+            files = files | "Lanes" >> SpreadUnits(self._lanes)
         return files | "ExtractFile" >> DoUnits(self._job, STEP, extract_file)
 
 
+def count_lanes(job: Job) -> int:
+    """Lanes that keep the job at `remote.max_connections`; 0 where nothing is read over a network."""
+    return job.settings.remote.max_connections if any(is_remote(entry.uri) for entry in job.inputs) else 0
+
+
 def extract_file(job: Job, file_index: int) -> Outcome:
-    """Read one crawl file, row group by row group."""
+    """Read one crawl file; one that cannot be fetched leaves empty files and the reason."""
+    uri = job.inputs[file_index].uri
+    if not is_remote(uri):
+        with open_stream(uri) as stream:
+            return _extract_stream(job, file_index, stream)
+    try:
+        return fetch(uri, job.settings.remote, lambda stream: _extract_stream(job, file_index, stream), _doubt)
+    except FetchError as error:
+        outcome = _extract_stream(job, file_index, None)
+        return Outcome(outcome.files, outcome.figures | {"quarantined": error.reason})
+
+
+def _doubt(outcome: Outcome) -> str:
+    """Why a file that was fetched may not be as it lies there."""
+    rejects = outcome.figures["rejects_by_reason"]
+    if "no_records" in rejects:
+        return "not_warc"
+    return "early_end" if "truncated_member" in rejects or "record_truncated" in rejects else ""
+
+
+class _Counted:
+    """A stream that counts what is read."""
+
+    def __init__(self, stream: BinaryIO | None) -> None:
+        self._stream = stream
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size) if self._stream else b""
+        self.bytes += len(data)
+        return data
+
+
+def _extract_stream(job: Job, file_index: int, stream: BinaryIO | None) -> Outcome:
+    """Write the files of one crawl file, row group by row group; those of an empty one where there is no stream."""
     rejects: list[Reject] = []
+    skips: list[str] = []
     digests: list[Array] = []
     pages = paragraphs = text_bytes = 0
+    settings = job.settings.input
     documents = layout.documents(file_index)
-    with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(open_stream(job.inputs[file_index].uri))
-        out = stack.enter_context(job.storage.create(documents))
-        records = read_conversions(
-            stream, max_record_bytes=job.settings.input.max_record_bytes, on_reject=rejects.append
+    counted = _Counted(stream)
+    records: Iterable[Record] = ()
+    if stream is not None:
+        records = read_records(
+            cast(BinaryIO, counted),
+            max_record_bytes=settings.max_record_bytes,
+            on_reject=rejects.append,
+            verify_digests=settings.verify_digests,
         )
+    records = extract_pages(records, job.settings.html, rejects.append, skips.append)
+    with job.storage.create(documents) as out:
         with parquet.writer(out, DOCUMENTS, zstd_level=job.settings.documents.zstd_level) as writer:
             for group in group_records(records, job.settings.documents.row_group_bytes):
                 split = split_group(group)
@@ -64,11 +119,14 @@ def extract_file(job: Job, file_index: int) -> Outcome:
     if rejects:
         files[layout.rejects(file_index)] = job.storage.write(layout.rejects(file_index), rejects_jsonl(rejects))
     figures = {
+        "bytes": counted.bytes,
         "pages": pages,
         "paragraphs": paragraphs,
         "text_bytes": text_bytes,
         "rejects": len(rejects),
         "rejects_by_reason": dict(Counter(reject.reason for reject in rejects)),
+        "skipped": dict(sorted(Counter(skips).items())),
+        "quarantined": None,
     }
     return Outcome(files, figures)
 

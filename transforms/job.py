@@ -26,12 +26,16 @@ DIGEST_RANGES = 4096
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One input: URI, size as stored, number of the scope in which duplicates are looked for."""
+    """One input: URI, size as stored, number of the scope in which duplicates are looked for.
+
+    Where the size is not known before the file is read, `bytes` is an estimate, and `is_size_known` False.
+    """
 
     uri: str
     bytes: int
     exact_scope: int
     near_scope: int
+    is_size_known: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +128,7 @@ def load_job(storage: Storage) -> Job:
             plan=Plan(**content["plan"]),
             model=Model(**content["model"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(
             f"{storage.uri(layout.RUN_STATE)} is not the state of a run ({error}). "
             f"Delete {storage.root} and run the command again."
@@ -228,15 +232,23 @@ class StartUnits(beam.PTransform):
 
 
 class SpreadUnits(beam.PTransform):
-    """Let every unit go to any worker: a GroupByKey by the unit itself."""
+    """Let units go to any worker: a GroupByKey by the unit itself, or by its lane.
+
+    Args:
+        lanes: number of keys; units of one lane are done one after another. 0: every unit has a lane of its own.
+    """
+
+    def __init__(self, lanes: int = 0) -> None:
+        super().__init__()
+        self._lanes = lanes
 
     def expand(self, units: beam.PCollection[int]) -> beam.PCollection[int]:
-        """Unit -> (unit, nothing) -> group -> unit."""
+        """Unit -> (lane, unit) -> group -> unit."""
         return (
             units
-            | "KeyByUnit" >> beam.ParDo(_KeyByUnit())
+            | "KeyByLane" >> beam.ParDo(_KeyByLane(self._lanes))
             | "Group" >> beam.GroupByKey()
-            | "Unit" >> beam.ParDo(_KeyOnly())
+            | "Unit" >> beam.ParDo(_UnitsOf())
         )
 
 
@@ -248,14 +260,17 @@ class _Number(beam.DoFn):
         yield from range(self._count)
 
 
-class _KeyByUnit(beam.DoFn):
+class _KeyByLane(beam.DoFn):
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+
     def process(self, element: int) -> Iterator[tuple[int, bytes]]:
-        yield element, b""
+        yield element % self._lanes if self._lanes else element, element.to_bytes(8, "little")
 
 
-class _KeyOnly(beam.DoFn):
+class _UnitsOf(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        yield element[0]
+        yield from sorted(int.from_bytes(value, "little") for value in element[1])
 
 
 class DoUnits(beam.PTransform):

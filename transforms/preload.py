@@ -13,11 +13,12 @@ import pyarrow.parquet
 from cc100.transforms import decide, extract, gather, scatter  # noqa: F401 - imported once, before the first fork
 from cc100.transforms.candidates import partition_keys, signer
 from cc100.transforms.exact import NO_FORM, elect_in_file, number_forms
+from cc100.transforms.html import html_text
 from cc100.transforms.job import Model, limit_threads
 from cc100.transforms.language import load_model
 from cc100.transforms.normalisation import digest_paragraphs
 from cc100.transforms.paragraphs import split_pages, string_array, text_buffers
-from cc100.transforms.settings import NearSettings
+from cc100.transforms.settings import HtmlSettings, NearSettings
 
 _PAGE = b"A page with a line that is long enough for a shingle.\nAnd another one."
 
@@ -37,5 +38,6 @@ def preload(**model: str) -> None:
     elect_in_file(forms.form, forms.form != NO_FORM, len(forms.digests))
     keys = signer(NearSettings()).band_keys(paragraphs.text, starts, ends, np.zeros(len(starts), np.uint64)).keys
     partition_keys(keys, np.arange(len(keys), dtype=np.uint32))
+    html_text(_PAGE.decode(), HtmlSettings())
     load_model(Model(**model)).predict(paragraphs.text, starts, ends, np.array([0, len(starts)], np.int64))
     pa.compute.index_in(pa.array(["kept"]), pa.array(["kept"]))

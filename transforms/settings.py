@@ -1,10 +1,11 @@
 """Settings of the corpus job: one frozen dataclass per section. docs/configuration.md is made from this file.
 
-Every field carries its unit, and the reason for its default. Settings of `RunnerSettings` change no output byte and stand in no
-manifest; all others are part of the `configuration` by which an output folder is recognised.
+Every field carries its unit, and the reason for its default. Settings of `RunnerSettings` and `RemoteSettings` change no
+output byte and stand in no manifest; all others are part of the `configuration` by which an output folder is recognised.
 """
 
 import dataclasses
+import re
 
 from cc100.shards.settings import MIB, require, setting
 from cc100.tokenizer.settings import TokenizerSettings, TokensSettings
@@ -26,6 +27,43 @@ class InputSettings:
         "rejects / (pages + rejects) over the whole input above which the job ends with an error and without a manifest",
         "1 = never: one bad file must not cost a crawl; lower it to notice a broken download",
     )
+    verify_digests: bool = setting(
+        False,
+        "true | false",
+        "a record whose block is not what its WARC-Block-Digest states is a reject",
+        "gzip's checksums find damage already; a SHA-1 of everything makes reading slower",
+    )
+    max_quarantined: float = setting(
+        0.01,
+        "share of the files, 0 to 1",
+        "files that could not be fetched, above which the job ends with an error and without a manifest",
+        "a crawl is worth having without one file in a hundred; the same command fetches the rest later",
+    )
+    kind: str = setting(
+        "wet",
+        "wet | warc",
+        "which files of a crawl that is given by its name (crawl:ID) are read",
+        "CC-100 is made from WET",
+    )
+    base: str = setting(
+        "https://data.commoncrawl.org",
+        "URI",
+        "where crawls that are given by their names lie; --base wins. A mirror, s3://commoncrawl or a local folder of the same layout",
+        "CommonCrawl's own host",
+    )
+    files: str = setting(
+        "",
+        "FIRST:END",
+        "which files of each crawl that is given by its name or by a paths file are read, by position in its list from 0; empty: all",
+        "a whole crawl is read only on purpose of whoever leaves this out",
+    )
+    sample: int = setting(
+        0,
+        "files",
+        "how many files of each list, chosen by seed, are read; 0: all that `input.files` leaves",
+        "for trials",
+    )
+    sample_seed: int = setting(0, "number", "which files are chosen", "any number will do")
 
     def __post_init__(self) -> None:
         require(
@@ -35,6 +73,118 @@ class InputSettings:
             "1024 to 1 GiB",
         )
         require(0 <= self.max_damaged_share <= 1, "input.max_damaged_share", self.max_damaged_share, "0 to 1")
+        require(0 <= self.max_quarantined <= 1, "input.max_quarantined", self.max_quarantined, "0 to 1")
+        require(self.kind in ("wet", "warc"), "input.kind", self.kind, "wet or warc")
+        require(bool(self.base), "input.base", self.base, "a URI")
+        require(
+            re.fullmatch(r"(\d*:\d*)?", self.files) is not None,
+            "input.files",
+            self.files,
+            "two positions, such as 0:100",
+        )
+        require(self.sample >= 0, "input.sample", self.sample, "0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class HtmlSettings:
+    """Pages of WARC files."""
+
+    extractor: str = setting(
+        "blocks",
+        "blocks | resiliparse | trafilatura",
+        "what finds the text of a page; trafilatura needs the extra of that name",
+        "nearly as good as trafilatura at many times its speed; see docs/html.md",
+    )
+    content: str = setting(
+        "main", "main | all", "main content, or all text of a page", "menus and footers are no text worth training on"
+    )
+    max_bytes: int = setting(
+        16 * MIB,
+        "bytes",
+        "largest page, without its content coding; a larger one is a reject",
+        "crawlers cut pages at a few MiB; the parser needs several times the size",
+    )
+    max_nodes: int = setting(
+        250_000,
+        "elements and texts",
+        "most nodes of a page's tree, estimated from its tags; a page with more is a reject",
+        "the largest of 482 real pages has 20,000",
+    )
+    max_depth: int = setting(
+        2_000,
+        "elements",
+        "most elements inside each other; a page that is nested deeper is a reject",
+        "the deepest of 482 real pages has 42; broken ones have more",
+    )
+
+    def __post_init__(self) -> None:
+        names = ("blocks", "resiliparse", "trafilatura")
+        require(self.extractor in names, "html.extractor", self.extractor, "blocks, resiliparse or trafilatura")
+        require(self.content in ("main", "all"), "html.content", self.content, "main or all")
+        require(1024 <= self.max_bytes <= 256 * MIB, "html.max_bytes", self.max_bytes, "1024 to 256 MiB")
+        require(100 <= self.max_nodes <= 10_000_000, "html.max_nodes", self.max_nodes, "100 to 10000000")
+        require(10 <= self.max_depth <= 100_000, "html.max_depth", self.max_depth, "10 to 100000")
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteSettings:
+    """Fetching files. Nothing here changes a byte of what a file that was fetched gives."""
+
+    user_agent: str = setting(
+        "cc100 (corpus builder)",
+        "text",
+        "User-Agent header",
+        "servers' owners want to know who reads; put your address here",
+    )
+    max_connections: int = setting(
+        8,
+        "connections",
+        "files that the whole job reads at once over a network",
+        "CommonCrawl answers 403 to who asks too much",
+    )
+    attempts: int = setting(
+        6,
+        "attempts",
+        "attempts without progress on a file, after which it is quarantined",
+        "with the waits below: some minutes",
+    )
+    first_wait_s: float = setting(
+        1.0,
+        "seconds",
+        "wait before the second attempt; it doubles with each one, with jitter",
+        "a busy server needs a moment",
+    )
+    max_wait_s: float = setting(
+        120.0,
+        "seconds",
+        "longest wait between attempts; also the longest Retry-After that is honoured",
+        "bounds a server's wishes",
+    )
+    timeout_s: float = setting(
+        60.0, "seconds", "longest wait for a connection, or for further bytes", "a slow server sends something"
+    )
+    max_seconds: float = setting(
+        3600.0,
+        "seconds",
+        "longest time on one file, waits included, after which it is quarantined",
+        "1 GB at 0.3 MB/s",
+    )
+    redirect_hosts: tuple[str, ...] = setting(
+        (),
+        "host names",
+        "hosts, beside the one that was asked, to which a server may redirect",
+        "nothing is fetched from where nobody asked for it",
+    )
+
+    def __post_init__(self) -> None:
+        printable = self.user_agent.isascii() and self.user_agent.isprintable()
+        require(bool(self.user_agent) and printable, "remote.user_agent", self.user_agent, "printable ASCII")
+        require(1 <= self.max_connections <= 1024, "remote.max_connections", self.max_connections, "1 to 1024")
+        require(1 <= self.attempts <= 100, "remote.attempts", self.attempts, "1 to 100")
+        require(0 <= self.first_wait_s <= 3600, "remote.first_wait_s", self.first_wait_s, "0 to 3600")
+        require(0 <= self.max_wait_s <= 3600, "remote.max_wait_s", self.max_wait_s, "0 to 3600")
+        require(0 < self.timeout_s <= 3600, "remote.timeout_s", self.timeout_s, "above 0, to 3600")
+        require(0 < self.max_seconds <= 86400, "remote.max_seconds", self.max_seconds, "above 0, to 86400")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,11 +412,13 @@ class CorpusSettings:
     """All sections; the corpus job reads all but `tokenizer`, `tokens` and `run`."""
 
     input: InputSettings = dataclasses.field(default_factory=InputSettings)
+    html: HtmlSettings = dataclasses.field(default_factory=HtmlSettings)
     documents: DocumentsSettings = dataclasses.field(default_factory=DocumentsSettings)
     exact: ExactSettings = dataclasses.field(default_factory=ExactSettings)
     language: LanguageSettings = dataclasses.field(default_factory=LanguageSettings)
     near: NearSettings = dataclasses.field(default_factory=NearSettings)
     output: OutputSettings = dataclasses.field(default_factory=OutputSettings)
+    remote: RemoteSettings = dataclasses.field(default_factory=RemoteSettings)
     runner: RunnerSettings = dataclasses.field(default_factory=RunnerSettings)
     tokenizer: TokenizerSettings = dataclasses.field(default_factory=TokenizerSettings)
     tokens: TokensSettings = dataclasses.field(default_factory=TokensSettings)

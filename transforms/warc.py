@@ -1,6 +1,6 @@
-"""WARC records: the `conversion` records of a stored WET file, and what in it could not be read.
+"""WARC records: the records with pages of a stored WET or WARC file, and what in it could not be read.
 
-`read_conversions` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a
+`read_records` needs sequential reads only and holds a bounded part of the file. It trusts the Content-Length of a
 record if the block is framed: a record's end, the next record or the end of the file follows it, and no other record
 header stands in it. Else it looks for the next record header, so that a record whose length is wrong costs at most
 itself, never its neighbours, and the text of a header never becomes part of a payload.
@@ -9,15 +9,14 @@ Format: WARC 1.0 and 1.1 (ISO 28500:2009 and 28500:2017, https://iipc.github.io/
 """
 
 import base64
-import bisect
 import datetime
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from cc100.transforms.decompress import FAULTS, Fault, Piece, decode
+from cc100.transforms.decompress import FAULTS, Fault, decode
+from cc100.transforms.warc_window import HEADER, LOOK_AHEAD, Window
 
 REJECT_REASONS = {
     **FAULTS,
@@ -27,19 +26,19 @@ REJECT_REASONS = {
     "content_length_invalid": "the Content-Length of a record is no number; its text, up to the next record, is kept",
     "content_length_wrong": "the Content-Length of a record does not fit; its text, up to the next record, is kept",
     "record_truncated": "a record ends before its block does, or it cannot be told where it ends; it is lost",
+    "digest_wrong": "a block is not what its WARC-Block-Digest states (with input.verify_digests); it is lost",
     "record_too_large": "the block of a record is larger than the limit; it is lost",
 }
 """Reasons of a `Reject` and what they mean. Where the reason is damage (a name in `FAULTS`), the record that the reject
 names, if it names one, is lost to it."""
 
 _TYPES = frozenset(b"warcinfo response resource request metadata revisit conversion continuation".split())
+_WANTED = frozenset((b"conversion", b"response", b"revisit"))
 _MAX_HEADER_BYTES = 1 << 16
 _MAX_LENGTH_DIGITS = 18
-_LOOK_AHEAD = 64  # bytes: longer than all that is looked for at a record's start and behind its end
 _CRLF_END, _LF_END = b"\r\n\r\n", b"\n\n"  # what a record ends with, and its header too
 _HEAD = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n((?:\S.*\n)+)\r?\n")  # a whole header without folded lines
 _VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
-_HEADER = re.compile(rb"WARC/\d\.\d[ \t]{0,8}\r?\n(?:[Ww][Aa][Rr][Cc]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt])-")
 _TRACE = re.compile(  # of a header that is damaged itself
     rb"^WARC(?:/\d\.\d[ \t]*\r?$|-(?:Type|Date|Record-ID|Target-URI|Refers-To|Block-Digest):)",
     re.IGNORECASE | re.MULTILINE,
@@ -54,7 +53,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 class Record(NamedTuple):
-    """A `conversion` record.
+    """A record that may hold a page.
 
     Attributes:
         offset: Byte in the stored file of the compressed member that holds it, or, in a plain file, of the record.
@@ -62,6 +61,10 @@ class Record(NamedTuple):
         url: WARC-Target-URI, with U+FFFD for bytes that are not UTF-8; None if absent.
         date_us: WARC-Date in microseconds since 1970-01-01T00:00:00Z; None if absent or not a date.
         payload: The block, as it is.
+        kind: WARC-Type: `conversion` (text of a page), `response` (what a server answered) or `revisit` (that it
+            answered what another record holds).
+        is_truncated: Whether the crawler cut the block (WARC-Truncated).
+        media_type: WARC-Identified-Payload-Type; empty if absent.
     """
 
     offset: int
@@ -69,6 +72,9 @@ class Record(NamedTuple):
     url: str | None
     date_us: int | None
     payload: bytes
+    kind: str = "conversion"
+    is_truncated: bool = False
+    media_type: str = ""
 
 
 class Reject(NamedTuple):
@@ -87,21 +93,24 @@ class Reject(NamedTuple):
     detail: str
 
 
-def read_conversions(
-    stream: BinaryIO, *, max_record_bytes: int, on_reject: Callable[[Reject], None]
+def read_records(
+    stream: BinaryIO, *, max_record_bytes: int, on_reject: Callable[[Reject], None], verify_digests: bool = False
 ) -> Iterator[Record]:
-    """Read the `conversion` records of a stored file, in file order; records of other types are passed over.
+    """Read the `conversion`, `response` and `revisit` records of a stored file, in file order.
+
+    Records of other types are passed over.
 
     Args:
         stream: Stored bytes as they are: gzip with any number of records in a member, zstd, plain, or compressed twice.
             Only `read(n)` is used; it may return fewer bytes than asked for.
         max_record_bytes: Longest block that is read. A few times as many bytes are held.
         on_reject: Called with whatever could not be read. Damage raises no exception; errors of `stream` pass through.
+        verify_digests: Whether a block that is not what its WARC-Block-Digest states is a reject. Costs a SHA-1.
 
     Yields:
-        Every conversion record that can be read. A file without any WARC record gets a reject.
+        Every such record that can be read. A file without any WARC record gets a reject.
     """
-    return _Reader(_Window(decode(stream.read)), max_record_bytes, on_reject).conversions()
+    return _Reader(Window(decode(stream.read)), max_record_bytes, on_reject, verify_digests).records()
 
 
 def parse_header(header: bytes) -> dict[bytes, bytes]:
@@ -126,109 +135,13 @@ def parse_date(value: bytes) -> int | None:
     return microseconds + int(text[20:26].ljust(6, "0")) if len(text) > 19 else microseconds
 
 
-def proves(fields: dict[bytes, bytes], block: bytes) -> bool:
-    """Whether the WARC-Block-Digest (SHA-1 or SHA-256, in base 32 or 16) is there and that of the block."""
+def proves(fields: dict[bytes, bytes], block: bytes) -> bool | None:
+    """Whether the WARC-Block-Digest (SHA-1 or SHA-256, in base 32 or 16) is that of the block; None without one."""
     name, _, stated = fields.get(b"warc-block-digest", b"").strip().partition(b":")
     if name.lower() not in (b"sha1", b"sha256"):
-        return False
+        return None
     actual = hashlib.new(name.lower().decode(), block, usedforsecurity=False).digest()
     return stated.upper() in (base64.b32encode(actual), base64.b16encode(actual))
-
-
-class _Window:
-    """The part of the decoded bytes that is being read, within one segment: pieces without a loss between them.
-
-    Attributes:
-        data: Decoded bytes.
-        pos: Index in `data` of the next byte to read.
-        is_last: True where nothing of the segment follows `data`.
-        fault: Why the segment ends, if not with the file; known where `is_last`.
-        suspect: Index in `data` from which on bytes may be wrong.
-    """
-
-    def __init__(self, pieces: Iterator[Piece]) -> None:
-        self._pieces = pieces
-        self._is_done = False
-        self.next_segment()
-
-    def next_segment(self) -> bool:
-        """Move behind the segment; False at the end of the file."""
-        self.data = b""
-        self.pos = 0
-        self.is_last = self._is_done
-        self.fault: Fault | None = None
-        self.suspect = sys.maxsize
-        self._starts: list[int] = []  # where pieces begin in `data`, ...
-        self._loaded: list[Piece] = []  # ... and these pieces
-        return not self._is_done
-
-    def need(self, size: int) -> bool:
-        """Have `size` bytes from the position on, or all that are left in the segment; False where there are none."""
-        have = len(self.data) - self.pos
-        if have < size and not self.is_last:
-            self._load(max(size, 2 * have))  # twice as many, so that a byte is moved a bounded number of times
-            have = len(self.data)
-        return have > 0
-
-    def _load(self, size: int) -> None:
-        """Give up what was read, and load pieces until `size` bytes are there."""
-        have = len(self.data) - self.pos
-        parts: list[bytes] = []
-        if have:
-            first = bisect.bisect_right(self._starts, self.pos) - 1
-            self._starts = [start - self.pos for start in self._starts[first:]]
-            self._loaded = self._loaded[first:]
-            parts.append(self.data[self.pos :])
-        else:
-            self._starts, self._loaded = [], []
-        while have < size and not self.is_last:
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._is_done = self.is_last = True
-                break
-            self._starts.append(have)
-            self._loaded.append(piece)
-            if piece.fault is not None:
-                self.is_last = True
-                self.fault = piece.fault
-                self.suspect = have if piece.fault.is_suspect else sys.maxsize
-            parts.append(piece.data)
-            have += len(piece.data)
-        self.data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.pos = 0
-
-    def stored_offset(self) -> int:
-        """Offset in the stored file of the member that holds the position, or, in a plain file, of the position."""
-        index = bisect.bisect_right(self._starts, self.pos) - 1
-        piece = self._loaded[index]
-        return piece.offset + self.pos - self._starts[index] if piece.is_plain else piece.offset
-
-    def skip_to_header(self) -> int:
-        """Move to the next record header, or to the end of the segment; returns how many bytes were passed."""
-        passed = 0
-        while True:
-            match = _HEADER.search(self.data, self.pos)
-            if match is not None:
-                end = match.start()
-            else:
-                end = len(self.data) if self.is_last else max(self.pos, len(self.data) - _LOOK_AHEAD)
-            passed += end - self.pos
-            self.pos = end
-            if match is not None or self.is_last:
-                return passed
-            self.need(_LOOK_AHEAD + 1)
-
-    def find_header(self, begin: int, limit: int) -> int:
-        """Bytes to the first header that is at least `begin` bytes on, or to the segment's end; -1 if over `limit`."""
-        while True:
-            match = _HEADER.search(self.data, self.pos + begin)
-            have = (len(self.data) if match is None else match.start()) - self.pos
-            if have > limit:
-                return -1
-            if match is not None or self.is_last:
-                return have
-            begin = max(begin, have - _LOOK_AHEAD)
-            self.need(have + 1)
 
 
 class _Block(NamedTuple):
@@ -244,19 +157,22 @@ class _Block(NamedTuple):
 class _Reader:
     """Takes records off a window."""
 
-    def __init__(self, window: _Window, max_record_bytes: int, on_reject: Callable[[Reject], None]) -> None:
+    def __init__(
+        self, window: Window, max_record_bytes: int, on_reject: Callable[[Reject], None], verify_digests: bool
+    ) -> None:
         self._window = window
+        self._verify = verify_digests
         self._max_bytes = max_record_bytes
         self._on_reject = on_reject
         self._is_empty = False
         self._has_records = False
         self._is_fault_named = False  # the segment's fault stands in the reject of a record
 
-    def conversions(self) -> Iterator[Record]:
-        """All conversion records."""
+    def records(self) -> Iterator[Record]:
+        """All records that may hold a page."""
         window = self._window
         while True:
-            while window.need(_LOOK_AHEAD):
+            while window.need(LOOK_AHEAD):
                 record = self._next_record()
                 if record is not None:
                     yield record
@@ -275,7 +191,7 @@ class _Reader:
         self._is_fault_named = False
 
     def _next_record(self) -> Record | None:
-        """Take the record at the position; None if there is none, if it is no conversion or cannot be read."""
+        """Take the record at the position; None if there is none, if its type is not wanted or it cannot be read."""
         window = self._window
         head = _HEAD.match(window.data, window.pos, window.pos + _MAX_HEADER_BYTES)
         header_size, lines = (head.end() - window.pos, head[1]) if head is not None else self._odd_header()
@@ -285,14 +201,14 @@ class _Reader:
         offset = window.stored_offset()
         fields = parse_header(lines)
         kind = fields.get(b"warc-type", b"").strip().lower()
-        is_conversion = kind == b"conversion"
-        block = self._block(header_size, fields, is_conversion)
+        is_wanted = kind in _WANTED
+        block = self._block(header_size, fields, is_wanted)
         begin = window.pos + header_size
         end = begin + block.size
         window.pos += block.taken
         if block.problem:
             self._reject(offset, fields, block.problem, block.detail)
-        if block.is_lost or not is_conversion:
+        if block.is_lost or not is_wanted:
             if not block.is_lost and kind not in _TYPES:
                 self._reject(offset, fields, "header_invalid", f"WARC-Type is {kind[:40]!r}")
             return None
@@ -300,8 +216,15 @@ class _Reader:
         if end > window.suspect and window.fault is not None and not proves(fields, payload):
             self._reject_damaged(offset, fields, window.fault)
             return None
+        if self._verify and proves(fields, payload) is False:
+            self._reject(offset, fields, "digest_wrong", "the block is not what its WARC-Block-Digest states")
+            return None
         date = parse_date(fields.get(b"warc-date", b"").strip())
-        return Record(offset, _record_id(fields), _url(fields), date, payload)
+        record_id, url = _record_id(fields), _url(fields)
+        if kind == b"conversion":
+            return Record(offset, record_id, url, date, payload)
+        media_type = fields.get(b"warc-identified-payload-type", b"").strip().decode("latin-1")
+        return Record(offset, record_id, url, date, payload, kind.decode(), b"warc-truncated" in fields, media_type)
 
     def _odd_header(self) -> tuple[int, bytes]:
         """Bytes of a header that is folded or not yet loaded, and its lines; without one, moves on and returns 0."""
@@ -317,7 +240,7 @@ class _Reader:
             return 0, b""
         return end.end() - window.pos, _FOLD.sub(b" ", window.data[window.pos : end.start()])
 
-    def _block(self, header_size: int, fields: dict[bytes, bytes], is_conversion: bool) -> _Block:
+    def _block(self, header_size: int, fields: dict[bytes, bytes], is_wanted: bool) -> _Block:
         """Find where the block of the record at the position ends."""
         window = self._window
         stated = fields.get(b"content-length")
@@ -331,11 +254,11 @@ class _Reader:
             ending = self._ending(header_size, size)
             begin = window.pos + header_size
             end = begin + size
-            header = _HEADER.search(window.data, window.pos + 1, end) if ending >= 0 else None
-            is_quoted = header is not None and header.start() >= begin and proves(fields, window.data[begin:end])
+            header = HEADER.search(window.data, window.pos + 1, end) if ending >= 0 else None
+            is_quoted = header is not None and header.start() >= begin and bool(proves(fields, window.data[begin:end]))
             if ending >= 0 and (header is None or is_quoted):
                 return _Block(size, header_size + size + ending)
-        passable = 0 if is_conversion else size
+        passable = 0 if is_wanted else size
         return self._cut_block(header_size, "content_length_wrong", f"Content-Length is {size}", passable)
 
     def _ending(self, header_size: int, size: int) -> int:
@@ -343,7 +266,7 @@ class _Reader:
         window = self._window
         record_size = header_size + size
         if not window.data.startswith(_CRLF_END, window.pos + record_size):
-            window.need(record_size + _LOOK_AHEAD)
+            window.need(record_size + LOOK_AHEAD)
         data, end = window.data, window.pos + record_size
         if data.startswith(_CRLF_END, end):
             return len(_CRLF_END)
@@ -361,14 +284,14 @@ class _Reader:
         A block that is too large for the window is lost; if it has the `passable` size, there is no problem in that.
         """
         window = self._window
-        taken = window.find_header(1, header_size + self._max_bytes + _LOOK_AHEAD)
+        taken = window.find_header(1, header_size + self._max_bytes + LOOK_AHEAD)
         if 0 < taken < header_size:
             self._skip_header()
             return _Block(0, 0, is_lost=True)
         if taken < 0:
             window.pos += header_size
             passed = window.skip_to_header()
-            if 0 < passable <= passed <= passable + _LOOK_AHEAD:
+            if 0 < passable <= passed <= passable + LOOK_AHEAD:
                 return _Block(0, 0, is_lost=True)
             return _Block(0, 0, "record_too_large", f"{detail}; {passed} bytes up to the next header", is_lost=True)
         block = window.data[window.pos + header_size : window.pos + taken]
@@ -395,7 +318,7 @@ class _Reader:
     def _skip_header(self) -> None:
         """Move over a header that does not end."""
         window = self._window
-        following = _HEADER.search(window.data, window.pos + 1)
+        following = HEADER.search(window.data, window.pos + 1)
         end = window.pos + _MAX_HEADER_BYTES if following is None else following.start()
         fields = parse_header(window.data[window.pos : end])
         offset = window.stored_offset()

@@ -330,6 +330,19 @@ def test_a_deleted_file_is_made_again(out, form):
     assert content(out / "export") == before
 
 
+@pytest.mark.parametrize("form", [*TOKEN_FORMATS, "cc100-txt"])
+def test_languages_that_were_exported_before_are_kept_whole(out, form):
+    run(out, form)
+    before = content(out / "export")
+    next(
+        path
+        for path in (out / "export" / form).rglob("*")
+        if "zh-Hant" in str(path.relative_to(out)) and path.is_file()
+    ).unlink()
+    run(out, form, languages=("sw",))
+    assert content(out / "export") == before
+
+
 # --- Refusals -----------------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +409,19 @@ def test_what_is_missing_says_which_command_makes_it(out, form, gone, message):
     with pytest.raises(InputError, match=message):
         run(out, form)
     assert not (out / "export").exists()
+
+
+def test_a_manifest_of_something_else_is_refused(out):
+    path = out / "tokens/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps(manifest | {"format_version": 9}))
+    with pytest.raises(InputError, match=r"tokens/manifest\.json is of format_version 9; this cc100 reads 1"):
+        run(out, "fairseq")
+    path.write_text("{}")
+    with pytest.raises(
+        InputError, match=r"tokens/manifest\.json is not the manifest of token arrays \(no corpus_sha256\)"
+    ):
+        run(out, "fairseq")
 
 
 def test_arrays_of_another_corpus_are_refused(out):

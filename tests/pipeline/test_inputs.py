@@ -62,7 +62,7 @@ def test_what_is_missing_is_named(tmp_path, folder):
         (str(tmp_path / "nothing.wet"), "there is no such file or folder"),
         (str(tmp_path / "*.nothing"), "no file matches"),
         (str(tmp_path / "bad.paths"), r"1 of 2 named files do not exist, the first is not-there\.wet\.gz"),
-        ("https://host/x.wet.gz", "not built yet"),
+        ("https:///x.wet.gz", "names no host"),
     ]:
         with pytest.raises(InputError, match=message):
             resolve_inputs([argument], None, DEFAULTS)
