@@ -181,7 +181,7 @@ class Fuzzer:
             faults.append(f"{name}: took {time.monotonic() - begin:.1f} s")
         found = contents(records)
         intact = [content for k, part in enumerate(stored.records) if k != victim for content in part]
-        if stored.packing == "plain" and victim == 0 and not (data.startswith(b"WARC/") or data.endswith(b"\n")):
+        if stored.packing == "plain" and victim == 0 and not (b"WARC/1.0\r\n" in data or data.endswith(b"\n")):
             intact = [content for part in stored.records[2:] for content in part]  # the first header must begin a line
         if len(stored.parts) == 1:
             intact = self._before(stored, bytes(data))

@@ -26,6 +26,9 @@ from cc100.tokenizer.trainer_process import EXIT_REFUSED
 THREADS = 16
 """On every machine: another number gives another model."""
 SHRINKING_FACTOR = 0.75
+SUB_ITERATIONS = 2
+PRUNED_TO = 1.1
+"""SentencePiece prunes until so many times the vocabulary is left, and takes the best of these."""
 BYTES_PER_PIECE = 256
 FEWEST_PIECES = 1000
 _LOG_LINES = 40
@@ -42,7 +45,7 @@ def trainer_options(settings: TokenizerSettings, vocab_size: int) -> dict[str, A
         "max_sentence_length": settings.max_bytes,
         "seed_sentencepiece_size": settings.seed_pieces,
         "shrinking_factor": SHRINKING_FACTOR,
-        "num_sub_iterations": 2,
+        "num_sub_iterations": SUB_ITERATIONS,
         "max_sentencepiece_length": 16,
         "normalization_rule_name": "nmt_nfkc",
         "add_dummy_prefix": True,
@@ -68,19 +71,27 @@ def wanted_pieces(settings: TokenizerSettings, sampled_bytes: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a training will take: seconds on two cores, and bytes of memory."""
+    """What a training will take: CPU seconds of all threads, and bytes of memory at the peak."""
 
-    seconds: float
+    cpu_seconds: float
     memory_bytes: int
 
+    @property
+    def seconds(self) -> float:
+        """Seconds on two cores that do nothing else."""
+        return self.cpu_seconds / _TWO_CORES
 
-# Least squares over benchmarks/results/tokenizer_growth.json, rounded up; a test compares them with it.
-_SECONDS = (8.0, 0.55, 0.10)
-_MEMORY = (0.4e9, 9.0, 500.0)
+
+# Least squares over benchmarks/results/tokenizer_growth.json (its --fit); a test compares each run with the estimate.
+_CPU_SECONDS = (0.5, 0.42, 0.39)  # always; per MB; per MB and round
+_MEMORY = (0.19e9, 3.0, 14.7)  # always; per byte; per byte of what lies in one suffix array
+_TWO_CORES = 1.6
+CHUNK_BYTES = 430e6
+"""Text of one suffix array: 500 MiB as the trainer stores it, a fifth more than the text."""
 
 
 def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
-    """Time and memory of a training, from runs on samples of 25 to 400 MB.
+    """Time and memory of a training.
 
     Args:
         sampled_bytes: bytes of the sample.
@@ -88,59 +99,94 @@ def estimate(sampled_bytes: int, vocab_size: int, seed_pieces: int) -> Estimate:
         seed_pieces: pieces from which the trainer starts.
     """
     megabytes = sampled_bytes / 1e6
-    rounds = pruning_rounds(seed_pieces, vocab_size)
+    rounds = pruning_rounds(pieces_of_first_round(sampled_bytes, seed_pieces), PRUNED_TO * vocab_size)
     return Estimate(
-        _SECONDS[0] + megabytes * (_SECONDS[1] + _SECONDS[2] * rounds),
-        int(_MEMORY[0] + _MEMORY[1] * sampled_bytes + _MEMORY[2] * min(seed_pieces, sampled_bytes)),
+        _CPU_SECONDS[0] + megabytes * (_CPU_SECONDS[1] + _CPU_SECONDS[2] * rounds),
+        int(_MEMORY[0] + _MEMORY[1] * sampled_bytes + _MEMORY[2] * min(sampled_bytes, CHUNK_BYTES)),
     )
 
 
-def pruning_rounds(seed_pieces: int, vocab_size: int) -> int:
-    """Rounds of EM and pruning until 1.1 times the vocabulary is left."""
-    return max(1, math.ceil(math.log(max(seed_pieces / (1.1 * vocab_size), 1.0), 1 / SHRINKING_FACTOR)))
+def pieces_of_first_round(sampled_bytes: int, seed_pieces: int) -> float:
+    """How many pieces the first round of EM leaves; a small sample yields fewer seeds than are wanted."""
+    megabytes = max(sampled_bytes, 1) / 1e6
+    seeds = min(seed_pieces, 1e6 * (megabytes / 25) ** 0.7)
+    return 490_000 * (megabytes / 100) ** 0.21 * (seeds / 1e6) ** 0.64
+
+
+def pruning_rounds(pieces: float, goal: float) -> float:
+    """Rounds of EM, each with a pruning after it, that bring a number of pieces down to the goal; a fraction for a small last one."""
+    return 1 + max(math.log(pieces / goal, 1 / SHRINKING_FACTOR), 0.0)
 
 
 class LogReader:
     """What the trainer's log says about how far it is.
 
+    Before EM its stages take the shares of time that were measured (benchmarks/results/tokenizer_growth.json). From the first round of EM
+    on, those that are left are taken to be as long as those that are done, by the times in the log, and a little shorter each; how many
+    are left follows from the number of pieces.
+
     Args:
         vocab_size: pieces wanted.
     """
 
-    _SEEDS, _EM = 0.35, 0.60  # shares of the time: up to the seeds, in rounds of EM; measured on 25 to 400 MB
-    _STAGES = (
-        ("Loaded all", 0.04, "normalising"),
-        ("Extracting seed", 0.08, "finding frequent substrings"),
-        ("Initialized", 0.38, "splitting into words"),
-        ("for EM training", 0.40, "EM"),
-        ("PruneUnreachable", 0.99, "saving"),
+    _BEFORE_EM = (  # mark in the log, share of the time before EM that has passed, what comes next
+        ("Loaded all", 0.02, "normalising"),
+        ("Extracting seed", 0.12, "finding frequent substrings"),
+        ("Initialized", 0.82, "splitting into words"),
+        ("for EM training", 1.0, "EM"),
     )
-    _ROUND = re.compile(r"EM sub_iter=\d+ size=(\d+)")
+    _TYPICAL_PIECES = 500_000  # after the first round
+    _ROUND_COST = 0.7  # of a round, where all before EM is 1; until the first has ended, and where the log has no times
+    _LAST_PRUNING = 0.4  # of a round
+    _SHORTER = 0.9  # a round with 0.75 times the pieces
+    _TIME = re.compile(r"[A-Z]\d{4} \d\d:\d\d:(\d{5,}\.\d+) ")
+    _ITERATION = re.compile(r"EM sub_iter=(\d+) size=(\d+)")
 
     def __init__(self, vocab_size: int) -> None:
-        self._goal = 1.1 * vocab_size
-        self._seeds: int | None = None
+        self._goal = PRUNED_TO * vocab_size
+        self._begin: float | None = None
+        self._em: float | None = None
+        self._done = 0.0  # rounds
         self.fraction = 0.0
         self.stage = "reading the sample"
 
     def read(self, line: str) -> bool:
         """Take in a line; True if the state changed."""
-        found = self._ROUND.search(line)
-        if found:
-            size = int(found[1])
-            self._seeds = self._seeds or size
-            span = math.log(max(self._seeds / self._goal, 1.0001))
-            done = min(1.0, math.log(max(self._seeds / size, 1.0)) / span)
-            self._set(0.40 + 0.58 * done, f"EM, {size:,} pieces left")
+        found = self._TIME.match(line)
+        now = float(found[1]) if found else None
+        self._begin = self._begin or now
+        if iteration := self._ITERATION.search(line):
+            number, size = map(int, iteration.groups())
+            self._done += 1 / SUB_ITERATIONS
+            left = self._rounds_left(size) + (SUB_ITERATIONS - 1 - number) / SUB_ITERATIONS
+            self._set(self._share(now, left), f"EM, {size:,} pieces left")
             return True
-        for mark, fraction, stage in self._STAGES:
+        if "PruneUnreachable" in line:
+            self._set(0.99, "saving")
+            return True
+        for mark, share, stage in self._BEFORE_EM:
             if mark in line:
-                self._set(fraction, stage)
+                self._em = now
+                rounds = pruning_rounds(self._TYPICAL_PIECES, self._goal)
+                self._set(share / (1 + self._ROUND_COST * rounds), stage)
                 return True
         return False
 
+    def _rounds_left(self, size: int) -> float:
+        """Rounds after the one that leaves so many pieces, the last pruning included."""
+        return max(math.ceil(pruning_rounds(size, self._goal)) - 2, 0) + self._LAST_PRUNING
+
+    def _share(self, now: float | None, left: float) -> float:
+        """Share of the time that has passed when so many rounds are left."""
+        if now is None or self._begin is None or self._em is None:
+            passed, round_time = 1 + self._ROUND_COST * self._done, self._ROUND_COST
+        else:
+            passed, round_time = now - self._begin, (now - self._em) / self._done
+        rounds = (1 - self._SHORTER**left) / (1 - self._SHORTER)
+        return passed / max(passed + round_time * rounds, 1e-9)
+
     def _set(self, fraction: float, stage: str) -> None:
-        self.fraction, self.stage = max(self.fraction, fraction), stage
+        self.fraction, self.stage = max(self.fraction, min(fraction, 0.99)), stage
 
 
 class TooFewPiecesError(InputError):

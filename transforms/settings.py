@@ -93,7 +93,7 @@ class HtmlSettings:
         "blocks",
         "blocks | resiliparse | trafilatura",
         "what finds the text of a page; trafilatura needs the extra of that name",
-        "as good as trafilatura at 20 times its speed; see docs/html.md",
+        "nearly as good as trafilatura at many times its speed; see docs/html.md",
     )
     content: str = setting(
         "main", "main | all", "main content, or all text of a page", "menus and footers are no text worth training on"
@@ -102,19 +102,19 @@ class HtmlSettings:
         16 * MIB,
         "bytes",
         "largest page, without its content coding; a larger one is a reject",
-        "CommonCrawl cuts at 1 MiB, since 2025 at 5; the parser needs some 20 times the size",
+        "crawlers cut pages at a few MiB; the parser needs several times the size",
     )
     max_nodes: int = setting(
         250_000,
         "elements and texts",
         "most nodes of a page's tree, estimated from its tags; a page with more is a reject",
-        "real pages end at some 20,000",
+        "the largest of 482 real pages has 20,000",
     )
     max_depth: int = setting(
         2_000,
         "elements",
         "most elements inside each other; a page that is nested deeper is a reject",
-        "real pages end at some 50, broken ones at some hundred",
+        "the deepest of 482 real pages has 42; broken ones have more",
     )
 
     def __post_init__(self) -> None:
@@ -167,7 +167,7 @@ class RemoteSettings:
         3600.0,
         "seconds",
         "longest time on one file, waits included, after which it is quarantined",
-        "a WARC file has 1 GB: 0.3 MB/s",
+        "1 GB at 0.3 MB/s",
     )
     redirect_hosts: tuple[str, ...] = setting(
         (),
@@ -396,7 +396,7 @@ class RunSettings:
 
     input: tuple[str, ...] = setting(
         (),
-        "files, folders, globs, paths files",
+        "files, folders, globs, paths files, URLs, crawls",
         "the crawl, as --input, which wins",
         "one file can describe a whole run",
     )

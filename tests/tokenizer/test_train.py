@@ -1,6 +1,7 @@
 """Training: byte for byte the same again, errors that name the numbers, and no trainer left behind."""
 
 import functools
+import json
 import pathlib
 import signal
 import subprocess
@@ -18,8 +19,10 @@ from cc100.tokenizer import train
 from cc100.tokenizer.model_proto import parse_model
 from cc100.tokenizer.settings import AUTO, TokenizerSettings
 from cc100.tokenizer.train import (
+    LogReader,
     TooFewPiecesError,
     TooManyCharactersError,
+    estimate,
     trainer_options,
     wanted_pieces,
 )
@@ -232,6 +235,55 @@ def test_trainer_ends_with_its_parent(number):
         assert not alive(trainer)
 
 
+# --- Estimate -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(repository):
+    return json.loads((repository / "benchmarks" / "results" / "tokenizer_growth.json").read_text())["runs"]
+
+
+def test_estimate_against_measured_runs(runs):
+    """Every training of the benchmark is within a quarter of what would have been foretold."""
+    assert {run["megabytes"] for run in runs} >= {25, 50, 100, 200}
+    for run in runs:
+        expected = estimate(run["bytes"], run["pieces"], run["seed_pieces"])
+        assert expected.memory_bytes == pytest.approx(run["peak_memory_bytes"], rel=0.25), run
+        assert expected.cpu_seconds == pytest.approx(run["cpu_seconds"], rel=0.25), run
+
+
+def test_estimate_grows():
+    """With the sample, with a smaller vocabulary (more rounds of pruning); and what is not known is guessed upwards."""
+    sizes = [10**6, 10**7, 10**8, 10**9, 2 * 10**9]
+    by_size = [estimate(size, 250_000, 1_000_000) for size in sizes]
+    assert [e.cpu_seconds for e in by_size] == sorted(e.cpu_seconds for e in by_size)
+    assert [e.memory_bytes for e in by_size] == sorted(e.memory_bytes for e in by_size)
+    by_pieces = [estimate(10**8, pieces, 1_000_000).cpu_seconds for pieces in (250_000, 64_000, 8000)]
+    assert by_pieces == sorted(by_pieces)
+    assert all(e.seconds < e.cpu_seconds for e in by_size)
+
+
+MEASURED = """
+    import json, resource, sys
+    import pyarrow as pa
+    from cc100.tokenizer import train
+
+    lines = sys.stdin.buffer.read().split(b"\\n")
+    batch = pa.record_batch([pa.array(lines), pa.array([1] * len(lines), pa.int32())], names=["text", "copies"])
+    train.train([batch], json.loads(sys.argv[1]), lambda share, stage: None)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in KiB")
+def test_estimate_of_memory_in_a_real_training():
+    """The trainer of a small sample takes no more than is foretold, and no less than a third of it: most is the start."""
+    text = "\n".join(tiny_tokenizer.text(20_000)).encode()
+    command = [sys.executable, "-c", textwrap.dedent(MEASURED), json.dumps(trainer_options(SETTINGS, 600))]
+    peak = int(subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout)
+    assert peak <= estimate(len(text), 600, 10_000).memory_bytes <= 3 * peak
+
+
 # --- Progress -------------------------------------------------------------------------------------------------------------
 
 
@@ -243,3 +295,78 @@ def test_progress(processes):
     assert 0 < shares[0] < 0.1
     assert 0.95 < shares[-1] <= 1
     assert any("pieces left" in stage for _, stage in told)
+
+
+def log_of(vocab_size, round_seconds, pieces=400_000, with_times=True):
+    """A log in the trainer's form: 100 s up to EM, then rounds, each a tenth shorter, until the vocabulary is reached."""
+    written, now = [], 1_700_000_000.0
+
+    def say(seconds, text):
+        nonlocal now
+        now += seconds
+        written.append((now - 1_700_000_000, f"I0000 00:00:{now:.6f}    2036 {text}" if with_times else text))
+
+    say(0, "sentencepiece_trainer.cc:149] Starts training with :")
+    written.append((0, "trainer_spec {"))
+    say(2, "trainer_interface.cc:446] Loaded all 105862 sentences")
+    say(8, "unigram_model_trainer.cc:327] Extracting seed sentencepieces (libsais_omp, 16 threads)")
+    say(70, "unigram_model_trainer.cc:514] Initialized 1005192 seed pieces")
+    say(20, "unigram_model_trainer.cc:854] Using 612090 sentences for EM training")
+    while True:
+        for number in range(2):
+            say(
+                round_seconds / 2,
+                f"unigram_model_trainer.cc:903] EM sub_iter={number} size={pieces} obj=18.9 num_tokens=76 bytes/tok=6.3",
+            )
+        if pieces * 0.75 <= 1.1 * vocab_size:
+            break
+        pieces, round_seconds = int(pieces * 0.75), 0.9 * round_seconds
+    say(
+        0.4 * round_seconds,
+        "unigram_model_trainer.cc:775] PruneUnreachableSentencePieces pruned 0 unreachable pieces out of 8800",
+    )
+    return written
+
+
+@pytest.mark.parametrize("vocab_size", [8000, 64_000, 250_000, 600_000])
+@pytest.mark.parametrize("round_seconds", [10, 70, 200])
+@pytest.mark.parametrize("with_times", [True, False])
+def test_time_left(vocab_size, round_seconds, with_times):
+    """After the first round of EM the share that is done is off by at most 15 % of the whole."""
+    lines = log_of(vocab_size, round_seconds, with_times=with_times)
+    reader, shares, whole = LogReader(vocab_size), [], lines[-1][0]
+    for at, line in lines:
+        told = reader.read(line)
+        assert told == any(mark in line for mark in ("Loaded", "Extracting", "Initialized", "EM", "Prune"))
+        shares.append(reader.fraction)
+        if "sub_iter" in line and at >= 100 + round_seconds and (with_times or round_seconds == 70):
+            assert reader.fraction == pytest.approx(at / whole, abs=0.15)
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 0.99
+    assert reader.stage == "saving"
+
+
+def test_lines_that_say_nothing():
+    reader = LogReader(8000)
+    assert not any(
+        map(
+            reader.read, ["", "trainer_spec {", "W0000 00:00:1.5 1 trainer_interface.cc:419] Found too long line", "EM"]
+        )
+    )
+    assert (reader.fraction, reader.stage) == (0, "reading the sample")
+
+
+@pytest.mark.parametrize("where", ["growth", "quality"])
+def test_time_left_in_measured_logs(repository, where):
+    """In the trainings of the benchmarks the share that is done is off by at most a quarter of the whole."""
+    runs = json.loads((repository / "benchmarks" / "results" / f"tokenizer_{where}.json").read_text())
+    for run in runs.get("runs") or runs["models"].values():
+        reader, last = LogReader(run.get("pieces", runs.get("pieces"))), 0.0
+        reader.read("I0000 00:00:1700000000.000000 1 sentencepiece_trainer.cc:149] Starts training with :")
+        for at, text in run["log"]:
+            if reader.read(f"I0000 00:00:{1_700_000_000 + at:.6f}    2036 unigram_model_trainer.cc:1] {text}"):
+                assert last <= reader.fraction
+                assert reader.fraction == pytest.approx(at / run["wall_seconds"], abs=0.25)
+                last = reader.fraction
+        assert last == 0.99

@@ -50,11 +50,20 @@ def blocks_of(html: str):
         ("a < b <3 &lt; <!bogus> </3> <?php x ?>c", "a < b <3 &lt;   c"),
         ("<!DOCTYPE html><p>a\0b", "<!DOCTYPE html><p>ab"),
         ("<p", "<p>"), ("a<", "a<"), ("<p class='x", "<p>"), ("<!--", ""), ("</", ""), ("<script>x", ""),
-        ("<svgx>a</svgx>", "<svgx>a</svgx>"),
+        ("<svgx>a</svgx>", "<svgx>a</svgx>"), ("<p" + " id" + 'id=""' * 3 + ">", '<p id="" id="">'),
     ],
 )  # fmt: skip
 def test_what_carries_no_text_is_removed(html, expected):
     assert strip(html) == expected
+
+
+@pytest.mark.parametrize("attribute", ['id=""', "id=''", 'class=""', "/id", "id", "href=x ", "style=''"])
+def test_nothing_is_written_behind_the_buffer(attribute):
+    """Attributes without a space between them get one."""
+    html = "<p " + attribute * 100_000 + ">x"
+    size = len(strip(html))
+    assert size <= len(html) + len(html) // 4
+    assert strip(html).endswith(">x")
 
 
 def test_names_are_told_apart():
