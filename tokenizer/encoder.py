@@ -4,7 +4,7 @@ SentencePiece numbers its pieces <unk> 0, <s> 1, </s> 2, then the others; XLM-R 
 i + 1, <mask> last. A sequence is the pieces of one paragraph and </s>. A literal "<s>" in text is text: SentencePiece never makes a
 control symbol of it.
 
-The ids are those of the sentencepiece library, but for models of the usual kind `unigram_kernel` finds them, several times faster.
+The ids are those of the sentencepiece library; for models of the usual kind `unigram_kernel` finds them, in half of its time.
 """
 
 import dataclasses
