@@ -11,7 +11,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from cc100.pipeline.spark.jar import find_jar, spark_version
+from cc100.pipeline.spark.jar import find_jar, has_renamed_guava, spark_version
 from cc100.pipeline.spark.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.spark.job_server import JobServer, shared_server
 from cc100.shards.errors import ConfigurationError
@@ -79,7 +79,7 @@ def plan_spark(flags: Iterable[str]) -> SparkPlan:
     for name in ("spark_job_server_jar", "job_server_jvm_properties", "job_server_java_launcher"):
         options.pop(name, None)
     options |= {"runner": "PortableRunner", **worker_options(given, cores)}
-    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings), *settings)
+    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar), *settings)
     return SparkPlan(master, java, jvm, jar, spark, options)
 
 
@@ -137,7 +137,7 @@ def executor_cores(master: str, settings: Iterable[str]) -> int:
     return 1
 
 
-def _spark_settings(master: str, given: Iterable[str]) -> list[str]:
+def _spark_settings(master: str, given: Iterable[str], jar: str) -> list[str]:
     """Settings of Spark that the user did not make."""
     settings = {"spark.app.name": "cc100", _ONE_APPLICATION: "true"}
     if _LOCAL_MASTER.fullmatch(master):
@@ -145,6 +145,8 @@ def _spark_settings(master: str, given: Iterable[str]) -> list[str]:
         settings |= {"spark.driver.bindAddress": "127.0.0.1"}
     else:
         settings["spark.executor.cores"] = "1"
+        if not has_renamed_guava(jar):  # before Spark's own Guava, on nodes that have the jar at the same path
+            settings["spark.executor.extraClassPath"] = jar
         found = _MASTER.match(master)
         if found and found[1] in _LOOPBACK:
             settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

@@ -24,6 +24,7 @@ from cc100.shards.errors import ConfigurationError
 
 POM = importlib.resources.files("cc100.pipeline.spark") / "pom.xml"
 OFFICIAL = f"org.apache.beam:beam-runners-spark-3-job-server:{BEAM_VERSION}"
+_RENAMED = "cc100/shaded/"
 _RECORD = "job-server.json"
 _RECORD_VERSION = 1
 _HASHED_BYTES = 1 << 22
@@ -154,6 +155,12 @@ def spark_version(jar: pathlib.Path) -> str:
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ConfigurationError(f"{jar} is no jar of a Spark job server: {error}") from error
     return found[1].decode() if found else "unknown"
+
+
+def has_renamed_guava(jar: str) -> bool:
+    """True for a jar that `pom.xml` made: its Guava is not hidden by Spark's."""
+    with zipfile.ZipFile(jar) as archive:
+        return any(name.startswith(_RENAMED) for name in archive.namelist())
 
 
 def sha256_of(path: pathlib.Path) -> str:

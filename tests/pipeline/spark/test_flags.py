@@ -86,6 +86,14 @@ def test_what_the_user_says_comes_before_what_we_choose(java, jar, master):
         assert [one for one in made.jvm_options if one.startswith(setting.partition("=")[0])] == [setting]
 
 
+def test_a_jar_with_plain_guava_goes_before_sparks(java, jar, master):
+    flags = [f"--spark_master_url={master}", f"--spark_job_server_jar={jar}"]
+    assert f"-Dspark.executor.extraClassPath={jar}" in plan(*flags).jvm_options
+    with zipfile.ZipFile(jar, "a") as archive:
+        archive.writestr("cc100/shaded/com/google/common/base/Preconditions.class", b"")
+    assert not [one for one in plan(*flags).jvm_options if "extraClassPath" in one]
+
+
 def test_one_worker_for_each_core():
     assert executor_cores("local", ()) == 1
     assert executor_cores("local[3]", ()) == 3
