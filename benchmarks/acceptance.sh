@@ -27,6 +27,15 @@ PYTHONHASHSEED=7 TZ=Asia/Kathmandu "$cc100" corpus "${reversed[@]}" --output "$w
 check same "$work/two" "$work/four"
 rm -rf "$work/four"
 
+echo "== damaged files"
+check malformed --data "$DATA/data/malformed" --cc100 "$cc100" --work "$work/malformed" --alone 3
+rm -rf "$work/malformed"
+
+echo "== text of web pages"
+"$cc100" corpus --input "$DATA/data/warc" --output "$work/pages" --workers 2
+check extraction "$work/pages" --gold "$DATA/data/gold"
+rm -rf "$work/pages"
+
 echo "== tokenizer and token arrays"
 "$cc100" tokenizer --output "$work/two" --set tokenizer.vocab_size=64000
 check tokenizer_sample "$work/two"

@@ -64,7 +64,7 @@ def read_corpus_text(folder: str) -> Corpus:
     for part in open_corpus(storage).parts:
         texts, numbers = found.setdefault(part.language, ([], []))
         for group in read_part(storage, part, ["paragraph_ids", "paragraphs"]):
-            lines, _ = nfc(group["paragraphs"].flatten())
+            lines = nfc(group["paragraphs"].flatten())[0].to_list()
             drawn = uniform(group["paragraph_ids"].flatten().to_numpy(), SEED)
             good = np.array([len(line) <= MAX_BYTES and RESERVED not in line for line in lines], np.bool_)
             texts += [line for line, is_good in zip(lines, good.tolist(), strict=True) if is_good]

@@ -55,7 +55,7 @@ def read_text(folder: str) -> dict[str, Text]:
     for part in open_corpus(storage).parts:
         for group in read_part(storage, part, ["paragraph_ids", "paragraphs"]):
             ids = group["paragraph_ids"].flatten().to_numpy()
-            lines, _ = nfc(group["paragraphs"].flatten())
+            lines = nfc(group["paragraphs"].flatten())[0].to_list()
             aside = uniform(ids, HELD_OUT_SEED) < HELD_OUT
             old = found.get(part.language, Text([], np.empty(0, np.uint64), []))
             found[part.language] = Text(

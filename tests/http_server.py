@@ -118,6 +118,7 @@ def serve(site: Site) -> Iterator[Site]:
     handler = type("SiteHandler", (Handler,), {"site": site})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # clients hang up on purpose
     thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05})
     thread.start()
     site.url = f"http://127.0.0.1:{server.server_port}"

@@ -20,6 +20,7 @@ from cc100.shards.records import SHARDS
 from cc100.shards.token_arrays import TokenIndex
 from cc100.tokenizer.encoder import Encoder, sentencepiece_version
 from cc100.tokenizer.folder import tokenizer_files
+from cc100.tokenizer.text import Lines
 
 PARTS = {"de": (60, 40, 25), "sw": (12,), "zh-Hant": (30,)}
 """Pages of each part."""
@@ -108,7 +109,7 @@ def write_tokens(folder: pathlib.Path, content: Pages) -> None:
             for split, documents in chosen.items():
                 if documents:
                     prefix = folder / layout.tokens(code, split, part)
-                    tokens, lengths = encoder.encode([line.encode() for lines in documents for line in lines])
+                    tokens, lengths = encoder.encode(Lines.of([line.encode() for lines in documents for line in lines]))
                     index = TokenIndex(lengths, np.cumsum([0, *map(len, documents)], dtype=np.int64))
                     prefix.parent.mkdir(parents=True, exist_ok=True)
                     for suffix, data in ((".bin", tokens.tobytes()), (".idx", index.to_bytes())):

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numba import njit
 
 from cc100.shards.errors import ConfigurationError
+from cc100.tokenizer.kernels import read_only
 
 UNICODE_VERSION = "14.0.0"
 """NFC of this version is what the arrays hold, whatever Python runs: two Pythons must not give two corpora."""
@@ -45,6 +46,43 @@ class TextCounts:
 
     def __add__(self, other: "TextCounts") -> "TextCounts":
         return TextCounts(self.bytes + other.bytes, self.characters + other.characters, self.words + other.words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Lines of UTF-8 in one buffer.
+
+    Attributes:
+        data: uint8[].
+        offsets: int64[n + 1], where the lines begin, and the end of the last.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, lines: list[bytes]) -> "Lines":
+        """Lines that are objects."""
+        return cls(np.frombuffer(b"".join(lines), np.uint8), np.cumsum([0, *map(len, lines)], dtype=np.int64))
+
+    @classmethod
+    def of_arrow(cls, array: pa.BinaryArray | pa.StringArray) -> "Lines":
+        """The memory of an array without nulls, which may be a slice."""
+        data, offsets = _buffers(array)
+        return cls(data, offsets.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of each line, int64[n]."""
+        return np.diff(self.offsets)
+
+    def to_list(self) -> list[bytes]:
+        """The lines as objects."""
+        whole = self.data[self.offsets[0] : self.offsets[-1]].tobytes()
+        return [whole[begin:end] for begin, end in itertools.pairwise((self.offsets - self.offsets[0]).tolist())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +124,13 @@ def _tables() -> _Tables:
                 pairs.append(first << 32 | second)
     flags[_JAMO[0] : 0x1176] |= _MAYBE
     flags[0x11A8 : _JAMO[1] + 1] |= _MAYBE
-    return _Tables(_frozen(flags), _frozen(classes), _frozen(np.array(sorted(pairs), np.uint64)))
+    return _Tables(read_only(flags), read_only(classes), read_only(np.array(sorted(pairs), np.uint64)))
 
 
 @njit(cache=True, nogil=True)
 def _scan(
     text: npt.NDArray[np.uint8],
-    offsets: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
     flags: npt.NDArray[np.uint8],
     combining_class: npt.NDArray[np.uint8],
     pairs: npt.NDArray[np.uint64],
@@ -151,29 +189,29 @@ def _scan(
         characters[row] = count
 
 
-def _buffers(text: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+def _buffers(text: pa.StringArray | pa.BinaryArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Bytes and offsets (int32[n + 1]) of an array without nulls."""
     _, offsets, data = text.buffers()
     bounds = np.frombuffer(offsets, np.int32)[text.offset : text.offset + len(text) + 1]
     return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds
 
 
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Read-only view: Arrow's buffers are read-only, and Numba would compile again for arrays that are not."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _look(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Which rows may not be NFC, and the words and characters of each."""
     tables = _tables()
     rows = len(offsets) - 1
     suspect, words, characters = np.zeros(rows, np.bool_), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     _scan(
-        _frozen(data), _frozen(offsets), tables.flags, tables.combining_class, tables.pairs, suspect, words, characters
+        read_only(data),
+        read_only(offsets),
+        tables.flags,
+        tables.combining_class,
+        tables.pairs,
+        suspect,
+        words,
+        characters,
     )
     return suspect, words, characters
 
@@ -183,29 +221,36 @@ def normalise(text: str) -> str:
     return "".join(unicodedata.normalize("NFC", piece) for piece in _ADDED_MARKS.split(text))
 
 
-def nfc(text: pa.StringArray) -> tuple[list[bytes], TextCounts]:
+def nfc(text: pa.StringArray) -> tuple[Lines, TextCounts]:
     """NFC of paragraphs as UTF-8, and what is in it.
 
     Args:
         text: string[n] without nulls.
+
+    Returns:
+        The memory of `text` where all of it is NFC already.
     """
     if len(text) == 0:
-        return [], TextCounts()
-    data, offsets = _buffers(text)
-    suspect, words, characters = _look(data, offsets)
-    whole = data[offsets[0] : offsets[-1]].tobytes()
-    bounds = (offsets - offsets[0]).tolist()
-    lines = [whole[begin:end] for begin, end in itertools.pairwise(bounds)]
-    counts = TextCounts(len(whole), int(characters.sum()), int(words.sum()))
+        return Lines.of([]), TextCounts()
+    lines = Lines.of_arrow(text)
+    suspect, words, characters = _look(lines.data, lines.offsets)
     rows = np.flatnonzero(suspect)
     if len(rows):
-        changed = [normalise(lines[row].decode()).encode() for row in rows.tolist()]
-        counts += TextCounts(sum(map(len, changed)) - sum(len(lines[row]) for row in rows.tolist()))
-        joined = np.frombuffer(b"".join(changed), np.uint8)
-        _, now_words, now_characters = _look(joined, np.cumsum([0, *map(len, changed)], dtype=np.int32))
-        counts += TextCounts(
-            0, int(now_characters.sum() - characters[rows].sum()), int(now_words.sum() - words[rows].sum())
-        )
-        for row, line in zip(rows.tolist(), changed, strict=True):
-            lines[row] = line
-    return lines, counts
+        changed = [normalise(text[row].as_py()).encode() for row in rows.tolist()]
+        lines = _replace(lines, rows, changed)
+        new = Lines.of(changed)
+        _, words[rows], characters[rows] = _look(new.data, new.offsets)
+    return lines, TextCounts(int(lines.sizes.sum()), int(characters.sum()), int(words.sum()))
+
+
+def _replace(lines: Lines, rows: npt.NDArray[np.int64], new: list[bytes]) -> Lines:
+    """The same lines with others in some rows, in a new buffer."""
+    parts: list[Any] = []
+    at = lines.offsets[0]
+    for row, line in zip(rows.tolist(), new, strict=True):
+        parts += [lines.data[at : lines.offsets[row]], line]
+        at = lines.offsets[row + 1]
+    parts.append(lines.data[at : lines.offsets[-1]])
+    sizes = lines.sizes
+    sizes[rows] = [len(line) for line in new]
+    return Lines(np.frombuffer(b"".join(parts), np.uint8), np.concatenate([[0], np.cumsum(sizes)]))

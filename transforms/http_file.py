@@ -1,5 +1,6 @@
 """A file on a web server as a stream: one GET, gone on with after failures, bounded in attempts and time."""
 
+import email.utils
 import io
 import random
 import re
@@ -307,9 +308,14 @@ class HttpFile(io.RawIOBase):
 
 
 def _retry_after(value: str) -> float:
-    """Seconds of a Retry-After header; dates and nonsense are 0."""
+    """Seconds of a Retry-After header, which may be a date; nonsense is 0."""
     value = value.strip()
-    return float(value) if value.isdigit() and len(value) < 8 else 0.0
+    if value.isdigit():
+        return float(value[:8])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def is_http(uri: Any) -> bool:

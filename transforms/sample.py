@@ -19,7 +19,7 @@ from cc100.shards.errors import DamagedFileError
 from cc100.shards.records import UInt64s
 from cc100.tokenizer.encoder import Encoder
 from cc100.tokenizer.sampling import copies
-from cc100.tokenizer.text import nfc
+from cc100.tokenizer.text import Lines, nfc
 from cc100.transforms.job import Outcome, limit_threads
 from cc100.transforms.shard_parts import check_part, read_part
 from cc100.transforms.storage import Storage
@@ -98,7 +98,7 @@ def draw(ids: UInt64s, text: pa.StringArray, rate: float, seed: int, max_bytes: 
     """
     times = copies(ids, rate, seed)
     taken = np.flatnonzero(times)
-    lines, _ = nfc(text.take(pa.array(taken)))
+    lines = nfc(text.take(pa.array(taken)))[0].to_list()
     times = times[taken]
     long = np.array([len(line) > max_bytes for line in lines], np.bool_)
     held_back = np.array([RESERVED in line for line in lines], np.bool_) & ~long
@@ -159,7 +159,7 @@ def cover_part(job: SampleJob, number: int) -> Outcome:
     part, encoder = job.parts[number], load_trained(job.storage.root, job.work)
     covered = 0
     for batch in read_sample(job, part):
-        unknown = encoder.has_unknown(batch["text"].to_pylist())
+        unknown = encoder.has_unknown(Lines.of_arrow(batch["text"]))
         covered += int(batch["copies"].to_numpy()[~unknown].sum())
     return Outcome({}, {"language": part.language, "covered": covered})
 

@@ -396,7 +396,7 @@ class RunSettings:
 
     input: tuple[str, ...] = setting(
         (),
-        "files, folders, globs, paths files",
+        "files, folders, globs, paths files, URLs, crawls",
         "the crawl, as --input, which wins",
         "one file can describe a whole run",
     )

@@ -5,6 +5,7 @@ import itertools
 import re
 import unicodedata
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from cc100.shards.errors import ConfigurationError
 from cc100.tokenizer import text as module
-from cc100.tokenizer.text import UNICODE_VERSION, TextCounts, nfc, normalise
+from cc100.tokenizer.text import UNICODE_VERSION, Lines, TextCounts, nfc, normalise
 
 # Marks that Unicode 15.0 and 15.1 added; in Python 3.12 they are marks, in version 14.0 they are unassigned.
 ADDED = [0x10EFD, 0x10EFE, 0x10EFF, 0x11F41, 0x11F42, 0x1E08F, 0x1E4EC, 0x1E4ED, 0x1E4EE, 0x1E4EF]
@@ -62,7 +63,8 @@ def plain_counts(texts) -> TextCounts:
 def check(texts, array=None) -> None:
     lines, counts = nfc(pa.array(texts, pa.string()) if array is None else array)
     wanted = [plain_nfc(text) for text in texts]
-    assert [line.decode() for line in lines] == wanted
+    assert [line.decode() for line in lines.to_list()] == wanted
+    assert len(lines) == len(texts)
     assert counts == plain_counts(wanted)
 
 
@@ -139,8 +141,8 @@ def test_marks_of_later_versions_are_left_alone(code):
     """In Unicode 15.1 a mark of class 220 would go before one of class 230; in 14.0 each is a starter of its own."""
     char = chr(code)
     for text in (f"a\u0301{char}", f"a{char}\u0323\u0301", f"\u0301{char}\u0323", f"e{char}\u0301", char * 3):
-        assert nfc(pa.array([text]))[0] == [plain_nfc(text).encode()]
-        assert nfc(pa.array([text]))[0][0].decode().count(char) == text.count(char)
+        assert nfc(pa.array([text]))[0].to_list() == [plain_nfc(text).encode()]
+        assert nfc(pa.array([text]))[0].to_list()[0].decode().count(char) == text.count(char)
     assert normalise(f"q{char}\u0301\u0323{char}") == f"q{char}\u0323\u0301{char}"
 
 
@@ -155,9 +157,29 @@ def test_list_of_marks_of_later_versions():
 
 
 def test_no_text():
-    assert nfc(pa.array([], pa.string())) == ([], TextCounts())
-    assert nfc(pa.array(["", ""])) == ([b"", b""], TextCounts())
-    assert nfc(pa.array(["", "a b"])[:1]) == ([b""], TextCounts())
+    for array, wanted in (
+        (pa.array([], pa.string()), []),
+        (pa.array(["", ""]), [b"", b""]),
+        (pa.array(["", "a b"])[:1], [b""]),
+    ):
+        lines, counts = nfc(array)
+        assert (lines.to_list(), counts) == (wanted, TextCounts())
+
+
+@given(st.lists(st.text(max_size=5), max_size=8), st.integers(0, 8), st.integers(0, 8))
+def test_lines(texts, begin, length):
+    wanted = [text.encode("utf-8", "replace") for text in texts]
+    lines = Lines.of(wanted)
+    assert lines.to_list() == wanted
+    assert lines.sizes.tolist() == [len(line) for line in wanted]
+    part = Lines.of_arrow(pa.array(wanted, pa.binary())[begin : begin + length])
+    assert part.to_list() == wanted[begin : begin + length]
+    assert len(part) == len(wanted[begin : begin + length])
+
+
+def test_text_in_nfc_is_not_copied():
+    array = pa.array(["one", "déjà", ""])
+    assert np.shares_memory(nfc(array)[0].data, np.frombuffer(array.buffers()[2], np.uint8))
 
 
 def test_a_paragraph_of_many_marks():

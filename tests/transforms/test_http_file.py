@@ -1,4 +1,5 @@
 import dataclasses
+import email.utils
 import gzip
 import random
 import time
@@ -6,7 +7,7 @@ import time
 import pytest
 from http_server import Site, serve
 
-from cc100.transforms.http_file import QUARANTINE_REASONS, FetchError, HttpFile, Patience
+from cc100.transforms.http_file import QUARANTINE_REASONS, FetchError, HttpFile, Patience, _retry_after
 from cc100.transforms.remote import fetch, is_remote
 from cc100.transforms.settings import RemoteSettings
 
@@ -90,6 +91,26 @@ def test_retry_after_is_read(site):
     begin = time.monotonic()
     assert read(site, settings=settings) == CONTENT
     assert time.monotonic() - begin >= 0.4  # not the whole second: remote.max_wait_s bounds it
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("", 0, 0),
+        ("soon", 0, 0),
+        ("-3", 0, 0),
+        ("Mon, 10 Dec 2018 10:16:51 GMT", 0, 0),
+        ("9" * 400, 1e7, 1e8),
+    ],
+)
+def test_values_of_retry_after(value, least, most):
+    assert least <= _retry_after(value) <= most
+
+
+def test_retry_after_may_be_a_date():
+    later = email.utils.formatdate(time.time() + 100, usegmt=True)
+    assert 90 < _retry_after(later) < 110
 
 
 def test_a_connection_that_breaks_goes_on_where_it_stopped(site):
