@@ -230,7 +230,7 @@ def fit(runs: list[dict[str, Any]]) -> None:
     ]
     one = np.ones(len(runs))
     for name, key, columns in (
-        ("CPU seconds", "cpu_seconds", [one, size / MEGABYTE, size / MEGABYTE * rounds]),
+        ("CPU seconds", "cpu_seconds", [size / MEGABYTE, (size / MEGABYTE) ** training.WORD_GROWTH * rounds]),
         ("memory", "peak_memory_bytes", [one, size, np.minimum(size, training.CHUNK_BYTES)]),
     ):
         measured = np.array([run[key] for run in runs])

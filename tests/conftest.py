@@ -12,6 +12,12 @@ from hypothesis import settings
 settings.register_profile("cc100", deadline=None, derandomize=True)
 settings.load_profile("cc100")
 
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Names of cases that are bytes: gzip writes the time into them, and every worker must collect the same names."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) else None
+
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
