@@ -212,7 +212,7 @@ PARENT = """
     def batches():
         yield pa.record_batch([pa.array([b"a"]), pa.array([1], pa.int32())], names=["text", "copies"])
         print(*pathlib.Path("/proc/self/task").glob("*/children").__next__().read_text().split(), flush=True)
-        time.sleep(60)
+        time.sleep(600)
 
     train.train(batches(), train.trainer_options(TokenizerSettings(vocab_size=600), 600), print)
 """
@@ -228,8 +228,8 @@ def test_trainer_ends_with_its_parent(number):
         (trainer,) = map(int, parent.stdout.readline().split())
         assert alive(trainer)
         parent.send_signal(number)
-        assert parent.wait(20) == -number
-        until = time.monotonic() + 20
+        assert parent.wait(60) == -number
+        until = time.monotonic() + 60
         while alive(trainer) and time.monotonic() < until:
             time.sleep(0.02)
         assert not alive(trainer)
