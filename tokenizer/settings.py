@@ -28,7 +28,7 @@ class TokenizerSettings:
         5_000_000,
         "paragraphs",
         "size of the sample; a language short of text gives all it has, the others keep their proportions",
-        "some 1 to 1.5 GB: what the trainer takes within an hour and 16 GB on two cores (docs/tokenizer.md)",
+        "some 1 to 1.5 GB; by the estimate of docs/tokenizer.md at most 27 minutes on two cores and 11 GB of memory",
     )
     max_repeats: int = setting(
         1, "copies", "how often a paragraph of a small language may be taken at most", "1 = nothing is repeated"
@@ -44,7 +44,7 @@ class TokenizerSettings:
         0.9995,
         "share, 0.98 to 1",
         "share of the sample's characters that the vocabulary must hold; the rarest others become <unk>",
-        "SentencePiece's own; 0.99995 costs some thousand pieces for rare Han characters",
+        "SentencePiece's own; for Chinese, Japanese and Korean 0.99995 is better (docs/tokenizer.md)",
     )
     seed_pieces: int = setting(
         1_000_000,
