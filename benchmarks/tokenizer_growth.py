@@ -201,7 +201,7 @@ def measure(path: pathlib.Path, settings: TokenizerSettings, pieces: int) -> dic
     """Train in a process of its own."""
     options = training.trainer_options(settings, pieces)
     command = [sys.executable, __file__, "--train", str(path), json.dumps(options)]
-    before, started = os.getloadavg()[0], datetime.datetime.now(datetime.timezone.utc)
+    before, started = os.getloadavg()[0], datetime.datetime.now(datetime.UTC)
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     load = {"load_before": round(before, 2), "load_after": round(os.getloadavg()[0], 2)}
     return {**json.loads(done.stdout), **load, "started": started.isoformat(timespec="seconds")}

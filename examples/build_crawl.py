@@ -27,7 +27,7 @@ import yaml
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = HERE / "crawl_text"
 FILES = 4
-FIRST_DAY = datetime.datetime(2018, 12, 9, tzinfo=datetime.timezone.utc)
+FIRST_DAY = datetime.datetime(2018, 12, 9, tzinfo=datetime.UTC)
 INFORMATION = """Software-Info: examples/build_crawl.py
 Extracted-Date: {date}
 robots: not applicable

@@ -31,7 +31,7 @@ def recorded(storage: Storage, command: str, workers: int, beam_flags: Iterable[
     begin = time.monotonic()
     entry: dict[str, Any] = {
         "command": command,
-        "begun": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},

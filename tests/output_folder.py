@@ -60,7 +60,7 @@ def write_corpus(folder: pathlib.Path, content: Pages) -> None:
             for record_id, paragraphs in pages:
                 ids = list(range(number, number + len(paragraphs)))
                 number += len(paragraphs)
-                date = datetime.datetime(2018, 12, 9, tzinfo=datetime.timezone.utc)
+                date = datetime.datetime(2018, 12, 9, tzinfo=datetime.UTC)
                 url = f"https://example.org/{record_id}"
                 rows.append(
                     {

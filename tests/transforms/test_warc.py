@@ -61,7 +61,7 @@ def records() -> list[bytes]:
 
 def expected(number: int) -> tuple[str, str | None, int | None, bytes]:
     record_id = f"urn:uuid:00000000-0000-4000-8000-{number:012d}"
-    day = datetime.datetime(2018, 12, number + 1, 10, 16, 51, tzinfo=datetime.timezone.utc)
+    day = datetime.datetime(2018, 12, number + 1, 10, 16, 51, tzinfo=datetime.UTC)
     return record_id, f"http://site-{number}.example/ä/{number}", int(day.timestamp()) * 10**6, text(number)
 
 
