@@ -204,7 +204,7 @@ def alive(pid: int) -> bool:
 
 
 PARENT = """
-    import pathlib, sys, time
+    import pathlib, signal, sys, time
     import pyarrow as pa
     from cc100.tokenizer import train
     from cc100.tokenizer.settings import TokenizerSettings
@@ -214,6 +214,7 @@ PARENT = """
         print(*pathlib.Path("/proc/self/task").glob("*/children").__next__().read_text().split(), flush=True)
         time.sleep(600)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     train.train(batches(), train.trainer_options(TokenizerSettings(vocab_size=600), 600), print)
 """
 
