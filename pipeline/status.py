@@ -125,6 +125,10 @@ def _verify(storage: Storage, console: Console) -> bool:
             bad += 1
             console.print(f"{storage.uri(name)}: {problem}", markup=False, soft_wrap=True)
     console.print(f"{len(listed) - bad} of {len(listed)} files are what the manifests list")
+    if bad:
+        console.print(
+            "Delete the others and run the command of their stage again: it makes them anew, as long as run/ is there"
+        )
     return not bad
 
 
