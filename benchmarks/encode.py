@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import sentencepiece
 
-from cc100.tokenizer.encoder import EOS, UNK, Encoder, sentencepiece_version
+from cc100.tokenizer.encoder import Encoder, sentencepiece_version
+from cc100.tokenizer.folder import EOS, UNK
 from cc100.tokenizer.text import Lines, nfc
 
 BATCH = 4096

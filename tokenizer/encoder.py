@@ -17,14 +17,13 @@ import numpy.typing as npt
 import sentencepiece
 
 from cc100.shards.token_arrays import Int32s
+from cc100.tokenizer.folder import BOS, EOS, UNK
 from cc100.tokenizer.kernels import read_only
 from cc100.tokenizer.text import Lines
 from cc100.tokenizer.unigram_kernel import LINE_WORDS, MOST_IDS, encode_paragraphs
 from cc100.tokenizer.unigram_tables import UnigramTables, unigram_tables
 from cc100.tokenizer.unigram_words import Space, make_space
 
-BOS, PAD, EOS, UNK = 0, 1, 2, 3
-"""Ids of XLM-R."""
 EXTRA_IDS = 2
 """Ids beside the pieces: <pad> and <mask>."""
 

@@ -18,7 +18,8 @@ from cc100.shards import layout
 from cc100.shards.corpus import ShardPart
 from cc100.shards.errors import DamagedFileError
 from cc100.shards.token_arrays import TOKEN, Int32s, TokenIndex
-from cc100.tokenizer.encoder import UNK, Encoder
+from cc100.tokenizer.encoder import Encoder
+from cc100.tokenizer.folder import UNK
 from cc100.tokenizer.text import TextCounts, nfc
 from cc100.transforms.job import Outcome, limit_threads
 from cc100.transforms.shard_parts import check_part, read_part

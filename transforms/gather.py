@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 
 from cc100.shards import layout, parquet
@@ -18,6 +17,7 @@ from cc100.shards.array_file import ArrayFile
 from cc100.shards.errors import DamagedFileError
 from cc100.shards.records import REMOVED, SHARDS
 from cc100.transforms.job import Job, JobReference, Outcome, do_once, unit_name
+from cc100.transforms.paragraphs import text_bytes
 
 STEP = "gather"
 
@@ -167,18 +167,12 @@ def _read_batches(job: Job, part: Part) -> Iterator[tuple[pa.RecordBatch, int]]:
                 reader = pa.ipc.open_file(source)
                 for number in numbers:
                     batch = reader.get_batch(number)
-                    yield batch, _text_bytes(batch)
+                    yield batch, text_bytes(batch["paragraphs"].flatten())
             except (pa.ArrowException, OSError) as error:
                 raise DamagedFileError(
                     f"{job.storage.uri(name)} is damaged: {str(error).splitlines()[0]}. "
                     "Delete it and run the same command again: it will be made anew."
                 ) from error
-
-
-def _text_bytes(batch: pa.RecordBatch) -> int:
-    text = batch["paragraphs"].flatten()
-    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
-    return int(offsets[-1] - offsets[0])
 
 
 def _row_groups(batches: Iterable[tuple[pa.RecordBatch, int]], limit: int) -> Iterator[tuple[pa.Table, int]]:

@@ -130,7 +130,7 @@ def html_text(html: str, settings: HtmlSettings) -> bytes:
     extract = load_extractor(settings.extractor)
     try:
         return extract(html, Stripped(stripped.tobytes().decode(), settings.max_depth), settings.content == "main")
-    except BodyError:
+    except (BodyError, MemoryError):  # want of memory is the machine's affair, not the page's
         raise
     except Exception as error:  # whatever a library raises costs one page
         raise BodyError("extraction_failed", f"{settings.extractor}: {type(error).__name__}") from error

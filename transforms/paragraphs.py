@@ -279,6 +279,12 @@ def text_buffers(list_array: pa.ListArray) -> Paragraphs:
     return Paragraphs(text, _from_zero(offsets), _from_zero(page_paragraphs))
 
 
+def text_bytes(text: pa.StringArray) -> int:
+    """UTF-8 bytes of an array, which may be a slice."""
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    return int(offsets[-1] - offsets[0]) if len(offsets) else 0
+
+
 def _from_zero(offsets: NDArray[np.int32]) -> NDArray[np.int32]:
     """The offsets relative to the first one."""
     return offsets - offsets[0] if offsets[0] else offsets

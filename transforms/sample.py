@@ -21,6 +21,7 @@ from cc100.tokenizer.encoder import Encoder
 from cc100.tokenizer.sampling import copies
 from cc100.tokenizer.text import Lines, nfc
 from cc100.transforms.job import Outcome, limit_threads
+from cc100.transforms.paragraphs import text_bytes
 from cc100.transforms.shard_parts import check_part, read_part
 from cc100.transforms.storage import Storage
 
@@ -131,12 +132,6 @@ def sample_part(job: SampleJob, number: int) -> Outcome:
             figures["too_long"] += drawn.too_long
             figures["reserved"] += drawn.reserved
     return Outcome({name: out.stored}, figures | {"language": part.language})
-
-
-def text_bytes(text: pa.StringArray) -> int:
-    """UTF-8 bytes of an array, which may be a slice."""
-    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
-    return int(offsets[-1] - offsets[0]) if len(offsets) else 0
 
 
 def read_sample(job: SampleJob, part: ShardPart) -> Iterator[pa.RecordBatch]:

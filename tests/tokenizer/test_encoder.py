@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc100.tokenizer import encoder as module
-from cc100.tokenizer.encoder import BOS, EOS, EXTRA_IDS, PAD, UNK, Encoder, sentencepiece_version
+from cc100.tokenizer.encoder import EXTRA_IDS, Encoder, sentencepiece_version
+from cc100.tokenizer.folder import BOS, EOS, PAD, UNK
 from cc100.tokenizer.text import Lines
 
 LINES = st.lists(
