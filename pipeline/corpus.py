@@ -1,82 +1,111 @@
 """The corpus job: its steps in the order of the data flow, and how a run goes through them, resuming where one stopped."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
 
+from cc100.pipeline.plan import cut_shuffle, estimate_payload, measure_payload
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.steps import Build, Pass, Runner, Step, run_step
-from cc100.shards.manifest import fingerprint
+from cc100.shards import layout
+from cc100.shards.manifest import fingerprint, to_json
 from cc100.transforms import candidates, decide, elect, extract, gather, language, mark, scatter
-from cc100.transforms.job import Job, JobReference, Outcome, StartUnits, unit_name
+from cc100.transforms.job import BANDS, COMPONENTS, DIGESTS, Cut, Job, JobReference, Outcome, StartUnits, unit_name
 
 
-def corpus_steps(job: Job, reference: JobReference) -> list[Step]:
-    """Steps of the corpus job, in order."""
+def corpus_steps(job: Job, reference: JobReference, cut: Callable[[str], Cut]) -> Iterator[Step]:
+    """Steps of the corpus job, in order.
+
+    Args:
+        job: the job.
+        reference: its reference, for the graphs.
+        cut: how a shuffle is cut; asked when the step is next, and what it will carry has been written.
+    """
     files, blocks, groups = len(job.inputs), job.blocks, job.near_groups
-    plan, buckets = job.plan, job.plan.buckets
     per_file = tuple(unit_name(index) for index in range(files))
 
     def each_file(transform: beam.PTransform) -> Build:
         return lambda root: root | "Files" >> StartUnits(files) | type(transform).__name__ >> transform
 
-    def in_passes(kind: Any, passes: int, count: int) -> tuple[Pass, ...]:
-        return tuple(
-            Pass(tuple(unit_name(k, part) for k in range(count)), each_file(kind(reference, part, passes, buckets)))
-            for part in range(passes)
-        )
+    def map_files(name: str, transform: beam.PTransform) -> Step:
+        return Step(name, "files", (Pass(per_file, each_file(transform)),), True)
 
-    steps = [
-        Step(
-            extract.STEP,
-            "files",
-            (Pass(per_file, each_file(extract.Extract(reference, extract.count_lanes(job)))),),
-            True,
-        ),
-        Step(mark.STEP, "blocks", in_passes(mark.Mark, plan.digest_passes, blocks), False),
-        Step(language.STEP, "files", (Pass(per_file, each_file(language.IdentifyLanguage(reference))),), True),
-        Step(elect.STEP, "blocks", in_passes(elect.Elect, plan.digest_passes, blocks), False),
-    ]
+    def in_passes(name: str, unit: str, kind: Any, made: Cut, count: int) -> Step:
+        passes = (
+            Pass(tuple(unit_name(k, part) for k in range(count)), each_file(kind(reference, made, part)))
+            for part in range(made.passes)
+        )
+        return Step(name, unit, tuple(passes), False)
+
+    yield map_files(extract.STEP, extract.Extract(reference, extract.count_lanes(job)))
+    yield in_passes(mark.STEP, "blocks", mark.Mark, cut(DIGESTS), blocks)
+    yield map_files(language.STEP, language.IdentifyLanguage(reference))
+    yield in_passes(elect.STEP, "blocks", elect.Elect, cut(DIGESTS), blocks)
     if job.settings.near.mode != "none":
+        yield map_files(candidates.STEP_SIGN, candidates.SignParagraphs(reference))
+        bands = cut(BANDS)
+        forests = groups * candidates.count_forests(bands)
+        yield in_passes(candidates.STEP_CANDIDATES, "forests", candidates.FindCandidates, bands, forests)
         join = candidates.JoinComponents(reference)
         per_group = tuple(unit_name(group) for group in range(groups))
-        steps += [
-            Step(
-                candidates.STEP_SIGN, "files", (Pass(per_file, each_file(candidates.SignParagraphs(reference))),), True
-            ),
-            Step(
-                candidates.STEP_CANDIDATES,
-                "groups",
-                in_passes(candidates.FindCandidates, plan.band_passes, groups),
-                False,
-            ),
-            Step(
-                candidates.STEP_COMPONENTS,
-                "groups",
-                (Pass(per_group, lambda root: root | "Groups" >> StartUnits(groups) | "JoinComponents" >> join),),
-                False,
-            ),
-            Step(decide.STEP_SHINGLE, "files", (Pass(per_file, each_file(decide.ShingleCandidates(reference))),), True),
-            Step(decide.STEP, "blocks", in_passes(decide.DecideNearDuplicates, plan.component_passes, blocks), False),
-        ]
+        joining = Pass(per_group, lambda root: root | "Groups" >> StartUnits(groups) | "JoinComponents" >> join)
+        yield Step(candidates.STEP_COMPONENTS, "groups", (joining,), False)
+        yield map_files(decide.STEP_SHINGLE, decide.ShingleCandidates(reference))
+        yield in_passes(decide.STEP, "blocks", decide.DecideNearDuplicates, cut(COMPONENTS), blocks)
     per_block = tuple(unit_name(block) for block in range(blocks))
     scattering = scatter.Scatter(reference)
-    steps.append(
-        Step(
-            scatter.STEP,
-            "blocks",
-            (Pass(per_block, lambda root: root | "Blocks" >> StartUnits(blocks) | "Scatter" >> scattering),),
-            True,
-        )
-    )
-    return steps
+    spreading = Pass(per_block, lambda root: root | "Blocks" >> StartUnits(blocks) | "Scatter" >> scattering)
+    yield Step(scatter.STEP, "blocks", (spreading,), True)
+
+
+def step_names(job: Job) -> list[str]:
+    """Names of the steps of the corpus job that follow extract, and of the receipts beside them."""
+    near = [
+        candidates.STEP_SIGN,
+        candidates.STEP_CANDIDATES,
+        candidates.STEP_COMPONENTS,
+        decide.STEP_SHINGLE,
+        decide.STEP,
+    ]
+    exact = [mark.STEP, language.STEP, elect.STEP, elect.STEP_IN_FILE]
+    return [*exact, *(near if job.settings.near.mode != "none" else []), scatter.STEP, gather.STEP]
 
 
 def gather_step(job: Job, reference: JobReference) -> Step:
     """The last step; how many parts it writes is known when all others are done."""
     units = tuple(unit_name(number) for number in range(len(gather.plan_parts(job))))
     return Step(gather.STEP, "parts", (Pass(units, lambda root: root | "Gather" >> gather.Gather(reference)),), True)
+
+
+def planned_cut(job: Job, shuffle: str) -> Cut:
+    """How a shuffle was cut, or will be by the estimates."""
+    if job.storage.size(layout.cut(shuffle)) is not None:
+        return job.cut(shuffle)
+    return cut_shuffle(estimate_payload(job, shuffle), job.settings, in_one_process=False)
+
+
+_WRITERS = {DIGESTS: extract.STEP, BANDS: candidates.STEP_SIGN, COMPONENTS: decide.STEP_SHINGLE}
+
+
+def keep_cut(job: Job, shuffle: str, outcomes: dict[str, dict[str, Outcome]], runner: Runner) -> Cut:
+    """How a shuffle was cut; if it was not, cut it now, and keep that for all that read what it leaves.
+
+    Args:
+        job: the job.
+        shuffle: which shuffle.
+        outcomes: by step and unit, of the steps before.
+        runner: runs Beam jobs.
+    """
+    if job.storage.size(layout.cut(shuffle)) is None:
+        if runner.is_elsewhere:  # jobs that are frozen already
+            made = planned_cut(job, shuffle)
+        else:
+            payload = measure_payload(job, shuffle, outcomes[_WRITERS[shuffle]])
+            made = cut_shuffle(payload, job.settings, runner.is_one_process)
+        job.storage.write(layout.cut(shuffle), to_json(dataclasses.asdict(made)))
+    return job.cut(shuffle)
 
 
 def run_corpus(
@@ -96,7 +125,7 @@ def run_corpus(
     reference = JobReference(job.storage.root, fingerprint(job.to_json()))
     stored = sum(entry.bytes for entry in job.inputs)
     outcomes: dict[str, dict[str, Outcome]] = {}
-    for step in corpus_steps(job, reference):
+    for step in corpus_steps(job, reference, lambda shuffle: keep_cut(job, shuffle, outcomes, runner)):
         outcomes[step.name] = run_step(job.storage, step, stored, runner, progress)
         check(step.name, outcomes[step.name])
     outcomes[gather.STEP] = run_step(job.storage, gather_step(job, reference), stored, runner, progress)

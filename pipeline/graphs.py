@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cc100.pipeline.corpus import corpus_steps
+from cc100.pipeline.corpus import corpus_steps, planned_cut
 from cc100.pipeline.encode import encode_step
 from cc100.pipeline.steps import Build
 from cc100.pipeline.training import sample_step, step_names
@@ -45,7 +45,7 @@ def stage_graphs(job: Job) -> list[Graph]:
     reference = JobReference(root, _FROZEN)
     graphs = [
         Graph("corpus", job_name(step.name, number), part.build)
-        for step in corpus_steps(job, reference)
+        for step in corpus_steps(job, reference, lambda shuffle: planned_cut(job, shuffle))
         for number, part in enumerate(step.passes)
     ]
     graphs.append(Graph("corpus", job_name(gather.STEP, 0), lambda root: root | "Gather" >> gather.Gather(reference)))

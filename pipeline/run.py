@@ -6,20 +6,19 @@ from typing import Any
 
 from cc100.pipeline import report
 from cc100.pipeline.config import configuration
-from cc100.pipeline.corpus import corpus_steps, run_corpus
+from cc100.pipeline.corpus import run_corpus, step_names
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.history import recorded
 from cc100.pipeline.inputs import check_count
-from cc100.pipeline.plan import make_plan
+from cc100.pipeline.plan import check_memory, count_partitions, make_plan
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.quarantine import begin_retry, check_quarantine, quarantined_inputs, settle_retry
-from cc100.pipeline.spark.flags import is_one_jvm
 from cc100.pipeline.steps import Runner, folder_files, is_local_runner
 from cc100.shards import layout
 from cc100.shards.errors import ConfigurationError, InputError, StorageError
 from cc100.shards.manifest import differences, to_json
-from cc100.transforms import elect, extract, gather
-from cc100.transforms.job import InputFile, Job, JobReference, Model, Outcome, limit_threads, load_job
+from cc100.transforms import extract
+from cc100.transforms.job import InputFile, Job, Model, Outcome, limit_threads, load_job
 from cc100.transforms.language import selected_labels
 from cc100.transforms.language_model import LanguageModel, default_model_path
 from cc100.transforms.preload import preload
@@ -63,13 +62,13 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
             return manifest
         storage.delete_temporary()
         job = open_job(storage, request, model, wanted)
-        steps = corpus_steps(job, JobReference(storage.root, ""))
-        later = [*(step.name for step in steps if step.name != extract.STEP), elect.STEP_IN_FILE, gather.STEP]
+        later = step_names(job)
         if retried := begin_retry(job, later):
             progress.say(f"{len(retried)} files could not be fetched before; trying them again")
             storage.delete([layout.MANIFEST])
         with recorded(storage, "corpus", request.workers, request.beam_flags) as notes:
-            runner = Runner(list(request.beam_flags), request.workers, server)
+            memory = request.settings.runner.memory_per_worker
+            runner = Runner(list(request.beam_flags), request.workers, server, memory, count_partitions(job))
             outcomes = run_corpus(job, runner, progress, lambda step, done: check_extract(job, step, done, later))
             manifest = report.make_manifest(job, outcomes)
             notes |= report.run_notes(outcomes)
@@ -186,10 +185,8 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         raise ConfigurationError(
             f"{storage.root} holds {strangers[0]}/ but no {layout.RUN_STATE}: it is no folder of a run. Choose another --output"
         )
-    in_one_process = request.is_local or is_one_jvm(request.beam_flags)
-    job = Job(
-        storage, request.settings, request.inputs, make_plan(request.inputs, request.settings, in_one_process), model
-    )
+    job = Job(storage, request.settings, request.inputs, make_plan(request.inputs, request.settings), model)
+    check_memory(job)
     storage.write(layout.RUN_STATE, to_json(job.to_json()))
     return job
 

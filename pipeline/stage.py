@@ -59,12 +59,13 @@ class StageRequest:
             preload: what workers need, as for `ForkServer`.
             arguments: its keyword arguments.
         """
+        memory = self.settings.runner.memory_per_worker
         worth = self.workers > 1 and text_bytes >= self.settings.runner.worker_processes_from
         if worth and is_local_runner(self.beam_flags):
             with contextlib.closing(ForkServer(preload, arguments)) as server:
-                yield Runner(list(self.beam_flags), self.workers, server)
+                yield Runner(list(self.beam_flags), self.workers, server, memory)
         else:
-            yield Runner(list(self.beam_flags), self.workers, None)
+            yield Runner(list(self.beam_flags), self.workers, None, memory)
 
 
 def open_corpus(storage: Storage) -> Corpus:

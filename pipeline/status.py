@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cc100.pipeline import encode, tokenizer
-from cc100.pipeline.corpus import corpus_steps
+from cc100.pipeline.corpus import corpus_steps, planned_cut
 from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.report import print_summary, print_tokens
 from cc100.pipeline.stage import Stage, read_manifest
@@ -61,8 +61,8 @@ def _print_corpus(storage: Storage, console: Console) -> bool:
 
 def _steps_table(job: Job) -> Table:
     table = _new_steps_table()
-    steps = corpus_steps(job, JobReference(job.storage.root, fingerprint(job.to_json())))
-    for step in steps:
+    reference = JobReference(job.storage.root, fingerprint(job.to_json()))
+    for step in corpus_steps(job, reference, lambda shuffle: planned_cut(job, shuffle)):
         units = [unit for part in step.passes for unit in part.units]
         complete = read_step(job.storage, step) is not None
         done = len(units) if complete else sum(read_receipt(job.storage, step.name, unit) is not None for unit in units)

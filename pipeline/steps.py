@@ -14,7 +14,7 @@ from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.spark.elsewhere import JobNeededError, is_elsewhere
 from cc100.pipeline.spark.faults import explain, told_error
-from cc100.pipeline.spark.flags import is_spark, plan_spark
+from cc100.pipeline.spark.flags import SparkPlan, is_one_jvm, is_spark, plan_spark
 from cc100.shards import layout
 from cc100.shards.errors import Cc100Error, StorageError
 from cc100.shards.manifest import to_json
@@ -22,6 +22,7 @@ from cc100.transforms.job import Outcome, read_receipt
 from cc100.transforms.storage import Storage, StoredFile
 
 Build = Callable[[beam.Pipeline], Any]
+_PRISM = "PrismRunner"
 RUNNER_LOG = f"{layout.RUN}/log/spark.log"
 
 
@@ -62,14 +63,26 @@ class Runner:
         flags: Beam's own flags.
         workers: processes of the local runner for steps without a shuffle.
         server: where they are forked; None: such steps run in this process too.
+        memory_per_worker: bytes, the setting; what a local master of Spark gets as heap follows from it.
+        partitions: of a shuffle, where executors share it; 1: as Spark chooses.
+
+    Attributes:
+        is_local: Beam's local runner.
+        is_one_process: one process holds whole shuffles.
+        is_elsewhere: somebody else submits the jobs.
     """
 
-    def __init__(self, flags: list[str], workers: int, server: ForkServer | None) -> None:
+    def __init__(
+        self, flags: list[str], workers: int, server: ForkServer | None, memory_per_worker: int, partitions: int = 1
+    ) -> None:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
+        self.is_one_process = self.is_local or is_one_jvm(flags) or self._options.get_all_options()["runner"] == _PRISM
         self._workers, self._server = workers, server
-        self._is_elsewhere = is_elsewhere(flags)
-        self._spark = plan_spark(flags) if is_spark(flags) and not self._is_elsewhere else None
+        self.is_elsewhere = is_elsewhere(flags)
+        self._spark: SparkPlan | None = None
+        if is_spark(flags) and not self.is_elsewhere:
+            self._spark = plan_spark(flags, memory_per_worker, partitions)
         self._flags = flags if is_dataflow(flags) else None
         if self._flags is not None:
             check_dataflow(flags)
@@ -86,7 +99,7 @@ class Runner:
             Cc100Error: a step met something that the user can mend.
             JobNeededError: somebody else submits the jobs.
         """
-        if self._is_elsewhere:
+        if self.is_elsewhere:
             raise JobNeededError(name)
         options = dict(self._options.get_all_options(drop_default=True))
         runner: Any = None

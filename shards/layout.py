@@ -70,14 +70,19 @@ def bands(file_index: int) -> str:
     return f"run/bands/{file_index:06d}.arrays"
 
 
-def edges(group: int, part: int) -> str:
-    """Spanning forest of the candidate pairs of a group of files, found in one pass over the band keys."""
-    return f"run/edges/{group:06d}-{part:04d}.arrays"
+def edges(forest: int, part: int) -> str:
+    """Spanning forest of candidate pairs of a group of files, found in some buckets of one pass over the band keys."""
+    return f"run/edges/{forest:06d}-{part:04d}.arrays"
 
 
 def components(group: int) -> str:
     """Candidates of a group of files with the component of each."""
     return f"run/components/{group:06d}.arrays"
+
+
+def cut(shuffle: str) -> str:
+    """Into how many passes and buckets a shuffle was cut."""
+    return f"run/cuts/{shuffle}.json"
 
 
 def shingled(file_index: int) -> str:

@@ -5,6 +5,7 @@ makes them candidates. Edges only say who must be decided together: they remove 
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ from cc100.shards.records import FATE_KEPT, ORDINAL_BITS, ordinal_of, paragraph_
 from cc100.transforms.components import connected_components, star_edges
 from cc100.transforms.documents import DocumentBatch, read_documents
 from cc100.transforms.elect import read_fates
-from cc100.transforms.job import DoUnits, Job, JobReference, Outcome, WriteGroups
+from cc100.transforms.job import BANDS, DIGEST_RANGES, Cut, DoUnits, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.minhash import NO_KEY, Signer
 from cc100.transforms.pages import page_languages
@@ -29,6 +30,7 @@ from cc100.transforms.settings import NearSettings
 STEP_SIGN = "sign"
 STEP_CANDIDATES = "candidates"
 STEP_COMPONENTS = "components"
+_BUCKETS_OF_A_FOREST = 16
 
 Array = npt.NDArray[Any]
 
@@ -46,33 +48,33 @@ class SignParagraphs(beam.PTransform):
 
 
 class FindCandidates(beam.PTransform):
-    """Connect paragraphs that share a band key: file index -> band keys -> edges -> group of files.
+    """Connect paragraphs that share a band key: file index -> band keys -> edges -> forests.
 
     Args:
         job: reference of the job.
-        part, passes: which of how many passes over the band keys this is.
-        buckets: number of keys of the shuffle.
+        cut: how the shuffle of band keys is cut.
+        part: which pass this is.
     """
 
-    def __init__(self, job: JobReference, part: int, passes: int, buckets: int) -> None:
+    def __init__(self, job: JobReference, cut: Cut, part: int) -> None:
         super().__init__()
-        self._job, self._part = job, part
-        self._ranges = bucket_ranges(part, passes, buckets)
+        self._job, self._cut, self._part = job, cut, part
+        self._ranges = bucket_ranges(part, cut.passes, cut.buckets)
 
     def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
-        """File index -> (bucket, band keys) -> (group, edges) -> group, when its edges are complete."""
+        """File index -> (bucket, band keys) -> (forest, edges) -> forest, when it is complete."""
         return (
             files
-            | "SendBandKeys" >> beam.ParDo(_SendBandKeys(self._job, self._ranges))
+            | "SendBandKeys" >> beam.ParDo(_SendBandKeys(self._job, self._ranges, count_forests(self._cut)))
             | "GroupByBucket" >> beam.GroupByKey()
-            | "ConnectEqualKeys" >> beam.ParDo(_ConnectEqualKeys(self._job))
-            | "GroupByGroup" >> beam.GroupByKey()
-            | "WriteEdges" >> WriteGroups(self._job, STEP_CANDIDATES, self._part, write_edges)
+            | "ConnectEqualKeys" >> beam.ParDo(_ConnectEqualKeys(len(self._ranges), count_forests(self._cut)))
+            | "GroupByForest" >> beam.GroupByKey()
+            | "WriteEdges" >> WriteGroups(self._job, STEP_CANDIDATES, BANDS, self._cut, self._part, write_edges)
         )
 
 
 class JoinComponents(beam.PTransform):
-    """Join the edges of all passes: group of files -> edges -> components -> group."""
+    """Join the forests of all passes: group of files -> edges -> components -> group."""
 
     def __init__(self, job: JobReference) -> None:
         super().__init__()
@@ -178,17 +180,19 @@ def _partition_keys(keys: Array, ordinals: Array) -> tuple[Array, Array, Array]:
 
 
 class _SendBandKeys(beam.DoFn):
-    """Band keys of a file, cut by bucket; every file sends at least one value, so that no group is missing."""
+    """Band keys of a file, cut by bucket; every file sends a value for every forest, so that none is missing."""
 
-    def __init__(self, job: JobReference, ranges: list[tuple[int, int]]) -> None:
-        self._job, self._ranges = job, ranges
+    def __init__(self, job: JobReference, ranges: list[tuple[int, int]], forests: int) -> None:
+        self._job, self._ranges, self._forests = job, ranges, forests
 
     def process(self, element: int) -> Iterator[tuple[int, bytes]]:
         job = self._job.load()
         first_key = job.near_group_of(element) * len(self._ranges)
         name = layout.bands(element)
         header = np.array([element], np.uint64)
-        yield first_key, pack({"header": header, "keys": np.empty(0, np.uint64), "ordinals": np.empty(0, np.uint32)})
+        nothing = pack({"header": header, "keys": np.empty(0, np.uint64), "ordinals": np.empty(0, np.uint32)})
+        for forest in range(self._forests):
+            yield first_key + -(-forest * len(self._ranges) // self._forests), nothing
         with job.storage.open(name) as stream:
             file = ArrayFile(stream, job.storage.uri(name))
             for group in range(file.attributes["groups"]):
@@ -202,22 +206,27 @@ class _SendBandKeys(beam.DoFn):
 
 
 class _ConnectEqualKeys(beam.DoFn):
-    def __init__(self, job: JobReference) -> None:
-        self._job = job
+    def __init__(self, buckets: int, forests: int) -> None:
+        self._buckets, self._forests = buckets, forests
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
-        job = self._job.load()
+        group, bucket = divmod(element[0], self._buckets)
         sent = sorted((unpack(value) for value in element[1]), key=lambda arrays: int(arrays["header"][0]))
         nodes = np.concatenate([paragraph_ids(int(arrays["header"][0]), arrays["ordinals"]) for arrays in sent])
         edges = star_edges(np.concatenate([arrays["keys"] for arrays in sent]), nodes)
-        yield job.near_group_of(int(sent[0]["header"][0])), pack({"edges": edges.ravel()})
+        yield group * self._forests + bucket * self._forests // self._buckets, pack({"edges": edges.ravel()})
 
 
-def write_edges(job: Job, group: int, part: int, values: Iterable[bytes]) -> Outcome:
-    """Store a forest over all candidates of a pass: each paragraph with the smallest id of its tree."""
+def count_forests(cut: Cut) -> int:
+    """Forests of a group and pass: one for so many buckets, so that no value grows with the input."""
+    return -(-min(cut.buckets, max(1, DIGEST_RANGES // cut.passes)) // _BUCKETS_OF_A_FOREST)
+
+
+def write_edges(job: Job, forest: int, part: int, values: Iterable[bytes]) -> Outcome:
+    """Store a forest over candidates of a pass: each paragraph with the smallest id of its tree."""
     edges = np.concatenate([unpack(value)["edges"] for value in values]).reshape(-1, 2)
     ids, roots = connected_components(edges)
-    name = layout.edges(group, part)
+    name = layout.edges(forest, part)
     with job.storage.create(name) as out:
         writer = ArrayWriter(out)
         writer.add("ids", ids)
@@ -231,9 +240,9 @@ def write_edges(job: Job, group: int, part: int, values: Iterable[bytes]) -> Out
 
 def join_group(job: Job, group: int) -> Outcome:
     """Join a group's forests; components over the cap are cut by id. Arrays `ids` uint64[n] ascending, `components` uint64[n]."""
-    forests = []
-    for part in range(job.plan.band_passes):
-        name = layout.edges(group, part)
+    bands, forests = job.cut(BANDS), []
+    for number, part in itertools.product(range(count_forests(bands)), range(bands.passes)):
+        name = layout.edges(group * count_forests(bands) + number, part)
         with job.storage.open(name) as stream:
             file = ArrayFile(stream, job.storage.uri(name))
             forests.append(np.stack([file.read("ids"), file.read("roots")], axis=1))

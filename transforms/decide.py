@@ -13,7 +13,7 @@ from cc100.shards.records import file_of, ordinal_of, paragraph_ids
 from cc100.transforms.candidates import candidate_rows, page_seeds, read_components, signer
 from cc100.transforms.documents import read_documents
 from cc100.transforms.greedy import decide
-from cc100.transforms.job import DIGEST_RANGES, DoUnits, Job, JobReference, Outcome, WriteGroups
+from cc100.transforms.job import COMPONENTS, DIGEST_RANGES, Cut, DoUnits, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.mark import bucket_ranges
 from cc100.transforms.shingles import shingle_sets
 
@@ -44,14 +44,14 @@ class DecideNearDuplicates(beam.PTransform):
 
     Args:
         job: reference of the job.
-        part, passes: which of how many passes over the components this is.
-        buckets: number of keys of the shuffle.
+        cut: how the shuffle of components is cut.
+        part: which pass this is.
     """
 
-    def __init__(self, job: JobReference, part: int, passes: int, buckets: int) -> None:
+    def __init__(self, job: JobReference, cut: Cut, part: int) -> None:
         super().__init__()
-        self._job, self._part = job, part
-        self._ranges = bucket_ranges(part, passes, buckets)
+        self._job, self._cut, self._part = job, cut, part
+        self._ranges = bucket_ranges(part, cut.passes, cut.buckets)
 
     def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
         """File index -> (bucket, candidates) -> (block, decisions) -> block, when its decisions are complete."""
@@ -61,7 +61,7 @@ class DecideNearDuplicates(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "DecideComponents" >> beam.ParDo(_DecideComponents(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteDecisions" >> WriteGroups(self._job, STEP, self._part, write_decisions)
+            | "WriteDecisions" >> WriteGroups(self._job, STEP, COMPONENTS, self._cut, self._part, write_decisions)
         )
 
 
@@ -219,7 +219,7 @@ def write_decisions(job: Job, block: int, part: int, values: Iterable[bytes]) ->
 def read_decisions(job: Job, block: int) -> dict[str, Array]:
     """Removed near duplicates of a block by ascending id: `ids`, `keepers` uint64[r], `jaccard` float32[r]."""
     parts: list[dict[str, Array]] = []
-    for part in range(job.plan.component_passes if job.settings.near.mode != "none" else 0):
+    for part in range(job.cut(COMPONENTS).passes if COMPONENTS in job.shuffles else 0):
         name = layout.decisions(block, part)
         with job.storage.open(name) as stream:
             file = ArrayFile(stream, job.storage.uri(name))

@@ -16,7 +16,17 @@ from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
 from cc100.shards.records import FATE_EXACT_DUPLICATE, FATE_KEPT, STATUS_KEPT
 from cc100.transforms.exact import NO_FORM, elect_in_file
 from cc100.transforms.grouping import LATER_COPY, group_runs
-from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, WriteGroups, do_once, unit_name
+from cc100.transforms.job import (
+    DIGEST_RANGES,
+    DIGESTS,
+    Cut,
+    Job,
+    JobReference,
+    Outcome,
+    WriteGroups,
+    do_once,
+    unit_name,
+)
 from cc100.transforms.mark import (
     FormNumbers,
     bucket_ranges,
@@ -38,14 +48,14 @@ class Elect(beam.PTransform):
 
     Args:
         job: reference of the job.
-        part, passes: which of how many passes over the digests this is.
-        buckets: number of keys of the shuffle.
+        cut: how the shuffle of digests is cut.
+        part: which pass this is.
     """
 
-    def __init__(self, job: JobReference, part: int, passes: int, buckets: int) -> None:
+    def __init__(self, job: JobReference, cut: Cut, part: int) -> None:
         super().__init__()
-        self._job, self._part = job, part
-        self._ranges = bucket_ranges(part, passes, buckets)
+        self._job, self._cut, self._part = job, cut, part
+        self._ranges = bucket_ranges(part, cut.passes, cut.buckets)
 
     def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
         """File index -> (bucket, elected digests) -> (block, lost form numbers) -> block."""
@@ -55,7 +65,7 @@ class Elect(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "CompareFiles" >> beam.ParDo(_CompareElected(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteElections" >> WriteGroups(self._job, STEP, self._part, write_elections)
+            | "WriteElections" >> WriteGroups(self._job, STEP, DIGESTS, self._cut, self._part, write_elections)
         )
 
 
@@ -161,7 +171,7 @@ def read_own_fates(job: Job, file_index: int) -> Array:
 def read_fates(job: Job, file_index: int) -> Array:
     """Fates of a file's paragraphs after exact deduplication; FATE_KEPT for the elected ones: uint8[n]."""
     fate = read_own_fates(job, file_index).copy()
-    names = [layout.elections(job.block_of(file_index), part) for part in range(job.plan.digest_passes)]
+    names = [layout.elections(job.block_of(file_index), part) for part in range(job.cut(DIGESTS).passes)]
     lost = read_form_numbers(job.storage, names, file_index).laters
     if len(lost):
         with open_digests(job.storage, file_index) as file:

@@ -166,12 +166,15 @@ class HttpFile(io.RawIOBase):
     def has_more(self) -> bool:
         """Whether the server has bytes behind those that were read, whatever length it stated."""
         self._drop()
-        try:
-            status, response = self._get(self.offset)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, FetchError):
-            return False
-        response.close()
-        return status == 206
+        for _ in range(self._settings.attempts):
+            try:
+                status, response = self._get(self.offset)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, FetchError):
+                self._session.close()  # the server may have closed the connection that was kept
+                continue
+            response.close()
+            return status == 206
+        return False
 
     @property
     def is_end_certain(self) -> bool:

@@ -16,13 +16,16 @@ import apache_beam as beam
 import pyarrow as pa
 
 from cc100.shards import layout
-from cc100.shards.errors import DamagedFileError, StorageError
+from cc100.shards.errors import ConfigurationError, DamagedFileError, StorageError
 from cc100.shards.manifest import to_json
 from cc100.transforms.settings import CorpusSettings
 from cc100.transforms.storage import Storage, StoredFile
 
 DIGEST_RANGES = 4096
 """Ranges of the 64-bit digests (by their 12 high bits) that can be read separately."""
+
+DIGESTS, BANDS, COMPONENTS = "digests", "bands", "components"
+"""The shuffles that grow with the input: of digests (mark, elect), band keys (candidates), components (decide)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +44,21 @@ class InputFile:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How the work is cut; follows from the inputs' sizes and the runner's memory, and changes no output byte."""
+    """How the input is cut into blocks of files; follows from its size, and changes no output byte."""
 
     block_files: int
-    digest_passes: int
-    band_passes: int
-    component_passes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How a shuffle is cut; follows from what it carries and the runner's memory, and changes no output byte.
+
+    Attributes:
+        passes: Beam jobs, each over a part of the 4,096 ranges.
+        buckets: keys of a pass, for every scope.
+    """
+
+    passes: int
     buckets: int
 
 
@@ -99,6 +111,15 @@ class Job:
         """File indexes of a block."""
         begin = block * self.plan.block_files
         return range(begin, min(begin + self.plan.block_files, len(self.inputs)))
+
+    @property
+    def shuffles(self) -> tuple[str, ...]:
+        """The shuffles that grow with the input."""
+        return (DIGESTS,) if self.settings.near.mode == "none" else (DIGESTS, BANDS, COMPONENTS)
+
+    def cut(self, shuffle: str) -> Cut:
+        """How a shuffle was cut, before its first pass; read anew each time."""
+        return Cut(**self.storage.read_json(layout.cut(shuffle)))
 
     @property
     def near_groups(self) -> int:
@@ -314,15 +335,23 @@ class WriteGroups(beam.PTransform):
     Args:
         job: reference of the job.
         step: name of the step.
+        shuffle: which shuffle.
+        cut: how it is cut.
         part: which pass this is.
         work: module-level function from job, unit, pass and values to the outcome; not called for units that are done.
     """
 
     def __init__(
-        self, job: JobReference, step: str, part: int, work: Callable[[Job, int, int, Iterable[bytes]], Outcome]
+        self,
+        job: JobReference,
+        step: str,
+        shuffle: str,
+        cut: Cut,
+        part: int,
+        work: Callable[[Job, int, int, Iterable[bytes]], Outcome],
     ) -> None:
         super().__init__()
-        self._do = _WriteGroup(job, step, part, work)
+        self._do = _WriteGroup(job, step, shuffle, cut, part, work)
 
     def expand(self, groups: beam.PCollection[tuple[int, Iterable[bytes]]]) -> beam.PCollection[int]:
         """(unit, values) -> unit, when its files are complete."""
@@ -331,13 +360,26 @@ class WriteGroups(beam.PTransform):
 
 class _WriteGroup(beam.DoFn):
     def __init__(
-        self, job: JobReference, step: str, part: int, work: Callable[[Job, int, int, Iterable[bytes]], Outcome]
+        self,
+        job: JobReference,
+        step: str,
+        shuffle: str,
+        cut: Cut,
+        part: int,
+        work: Callable[[Job, int, int, Iterable[bytes]], Outcome],
     ) -> None:
-        self._job, self._step, self._part, self._work = job, step, part, work
+        self._job, self._step, self._shuffle, self._cut, self._part, self._work = job, step, shuffle, cut, part, work
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         unit, values = element
-        job = self._job.load()
+        job: Job = self._job.load()
+        if (
+            job.cut(self._shuffle) != self._cut
+        ):  # a job that was frozen for another plan would leave out what others ask for
+            raise ConfigurationError(
+                f"this job was made for {self._cut} of the {self._shuffle}, {job.storage.uri(layout.cut(self._shuffle))} says "
+                f"{job.cut(self._shuffle)}: the folder was begun otherwise. Make the bundle again"
+            )
         do_once(job, self._step, unit_name(unit, self._part), lambda: self._work(job, unit, self._part, values))
         yield unit
 

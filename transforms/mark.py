@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cc100.shards import layout
 from cc100.shards.array_file import ArrayFile, ArrayWriter, pack, unpack
 from cc100.transforms.grouping import FIRST_OF_SEVERAL, LATER_COPY, group_runs
-from cc100.transforms.job import DIGEST_RANGES, Job, JobReference, Outcome, WriteGroups
+from cc100.transforms.job import DIGEST_RANGES, DIGESTS, Cut, Job, JobReference, Outcome, WriteGroups
 from cc100.transforms.storage import Storage
 
 STEP = "mark"
@@ -30,14 +30,14 @@ class Mark(beam.PTransform):
 
     Args:
         job: reference of the job.
-        part, passes: which of how many passes over the digests this is.
-        buckets: number of keys of the shuffle.
+        cut: how the shuffle of digests is cut.
+        part: which pass this is.
     """
 
-    def __init__(self, job: JobReference, part: int, passes: int, buckets: int) -> None:
+    def __init__(self, job: JobReference, cut: Cut, part: int) -> None:
         super().__init__()
-        self._job, self._part = job, part
-        self._ranges = bucket_ranges(part, passes, buckets)
+        self._job, self._cut, self._part = job, cut, part
+        self._ranges = bucket_ranges(part, cut.passes, cut.buckets)
 
     def expand(self, files: beam.PCollection[int]) -> beam.PCollection[int]:
         """File index -> (bucket, digests) -> (block, form numbers) -> block, when its marks are complete."""
@@ -47,7 +47,7 @@ class Mark(beam.PTransform):
             | "GroupByBucket" >> beam.GroupByKey()
             | "CompareFiles" >> beam.ParDo(_CompareFiles(self._job))
             | "GroupByBlock" >> beam.GroupByKey()
-            | "WriteMarks" >> WriteGroups(self._job, STEP, self._part, write_marks)
+            | "WriteMarks" >> WriteGroups(self._job, STEP, DIGESTS, self._cut, self._part, write_marks)
         )
 
 
@@ -180,5 +180,5 @@ def read_form_numbers(storage: Storage, names: list[str], file_index: int) -> Fo
 
 def read_marks(job: Job, file_index: int) -> FormNumbers:
     """Marks of a file."""
-    names = [layout.marks(job.block_of(file_index), part) for part in range(job.plan.digest_passes)]
+    names = [layout.marks(job.block_of(file_index), part) for part in range(job.cut(DIGESTS).passes)]
     return read_form_numbers(job.storage, names, file_index)

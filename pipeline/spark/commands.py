@@ -6,7 +6,7 @@ import sys
 
 from cc100.pipeline.config import load_settings
 from cc100.pipeline.inputs import resolve_inputs
-from cc100.pipeline.plan import make_plan
+from cc100.pipeline.plan import check_memory, make_plan
 from cc100.pipeline.run import find_model
 from cc100.pipeline.spark.bundle import write_bundle
 from cc100.pipeline.spark.flags import find_or_named_jar
@@ -48,7 +48,8 @@ def bundle(options: argparse.Namespace, beam_flags: list[str]) -> int:
     if storage.size(layout.RUN_STATE) is not None:
         job = load_job(storage)  # begun already: its plan stays
     else:
-        job = Job(storage, settings, inputs, make_plan(inputs, settings, is_local=False), find_model(settings))
+        job = Job(storage, settings, inputs, make_plan(inputs, settings), find_model(settings))
+        check_memory(job)
     arguments = ["--output", storage.root, *(part for name in names for part in ("--input", absolute(name)))]
     arguments += ["--base", base] if base else []
     arguments += ["--config", str(pathlib.Path(options.config).absolute())] if options.config else []

@@ -63,8 +63,13 @@ def is_one_jvm(flags: Iterable[str]) -> bool:
     return given["runner"] == RUNNER and _LOCAL_MASTER.fullmatch(given["spark_master_url"]) is not None
 
 
-def plan_spark(flags: Iterable[str]) -> SparkPlan:
+def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1) -> SparkPlan:
     """Complete the user's flags; nothing is started.
+
+    Args:
+        flags: as the user gave them.
+        memory_per_worker: bytes; the heap of a local master.
+        partitions: of a shuffle on a cluster; 1: as many as the cluster has cores.
 
     Raises:
         ConfigurationError: there is no Java, jar, worker program or master, or not the right one.
@@ -79,7 +84,9 @@ def plan_spark(flags: Iterable[str]) -> SparkPlan:
     for name in ("spark_job_server_jar", "job_server_jvm_properties", "job_server_java_launcher"):
         options.pop(name, None)
     options |= {"runner": "PortableRunner", **worker_options(given, cores)}
-    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar), *settings)
+    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, partitions), *settings)
+    if _LOCAL_MASTER.fullmatch(master) and not any(setting.startswith("-Xmx") for setting in settings):
+        jvm = (*jvm, f"-Xmx{memory_per_worker >> 20}m")
     return SparkPlan(master, java, jvm, jar, spark, options)
 
 
@@ -137,7 +144,7 @@ def executor_cores(master: str, settings: Iterable[str]) -> int:
     return 1
 
 
-def _spark_settings(master: str, given: Iterable[str], jar: str) -> list[str]:
+def _spark_settings(master: str, given: Iterable[str], jar: str, partitions: int) -> list[str]:
     """Settings of Spark that the user did not make."""
     settings = {"spark.app.name": "cc100", _ONE_APPLICATION: "true"}
     if _LOCAL_MASTER.fullmatch(master):
@@ -145,6 +152,8 @@ def _spark_settings(master: str, given: Iterable[str], jar: str) -> list[str]:
         settings |= {"spark.driver.bindAddress": "127.0.0.1"}
     else:
         settings["spark.executor.cores"] = "1"
+        if partitions > 1:  # a task holds what it sends: more and smaller ones, whatever the number of executors
+            settings["spark.default.parallelism"] = str(partitions)
         if not has_renamed_guava(jar):  # before Spark's own Guava, on nodes that have the jar at the same path
             settings["spark.executor.extraClassPath"] = jar
         found = _MASTER.match(master)

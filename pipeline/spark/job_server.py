@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import ctypes
-import functools
 import os
 import pathlib
 import shutil
@@ -153,7 +152,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@functools.lru_cache(maxsize=1)
+_servers: dict[str, JobServer] = {}
+
+
 def shared_server(java: str, options: tuple[str, ...], jar: str, master: str) -> JobServer:
-    """The job server of this process, started at the first call."""
-    return JobServer(java, options, jar, master)
+    """The job server of this process for a master; started at the first call, with the options that this gives."""
+    if master not in _servers:
+        _servers[master] = JobServer(java, options, jar, master)
+    return _servers[master]

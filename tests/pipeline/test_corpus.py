@@ -20,7 +20,7 @@ from cc100.transforms.language_model import default_model_path
 from cc100.transforms.storage import Storage
 
 CRAWL = pathlib.Path(__file__).parent.parent.parent / "examples" / "crawl"
-OTHER_CUT = ["runner.block_files=3", "runner.passes=2", "runner.buckets=3"]
+OTHER_CUT = ["runner.block_files=3", "runner.passes=2", "runner.buckets=40"]
 
 
 def corpus(folder, *, inputs=(str(CRAWL),), overrides=(), workers=1, flags=()):

@@ -16,13 +16,14 @@ from cc100.pipeline.graphs import stage_graphs
 from cc100.pipeline.steps import Runner
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms.job import InputFile, Job, Model, Plan
-from cc100.transforms.settings import CorpusSettings
+from cc100.transforms.settings import CorpusSettings, RunnerSettings
 from cc100.transforms.storage import Storage
 
 IMAGE = "us-docker.pkg.dev/project/repository/cc100:1"
 FLAGS = ["--runner=DataflowRunner", "--project=my-project", "--region=us-central1", f"--sdk_container_image={IMAGE}"]
 CLOUD = [*FLAGS, "--temp_location=gs://bucket/temp"]
 MOST_PROTO_BYTES = 10_000_000
+CUT = CorpusSettings(runner=RunnerSettings(buckets=512))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def gcp():
 @functools.cache
 def graphs(files=90_000):
     inputs = tuple(InputFile(f"gs://bucket/crawl/{index:06d}.warc.wet.gz", 1, 0, 0) for index in range(files))
-    job = Job(Storage("/gs/out"), CorpusSettings(), inputs, Plan(128, 1, 1, 1, 512), Model("", "lid.176.ftz", "0"))
+    job = Job(Storage("/gs/out"), CUT, inputs, Plan(128), Model("", "lid.176.ftz", "0"))
     return stage_graphs(job)
 
 
@@ -124,7 +125,7 @@ def test_a_submission_that_is_followed_until_it_is_done(gcp, tmp_path):
         f"--staging_location={tmp_path}/staging", f"--temp_location={tmp_path}/temp",
     ]  # fmt: skip
     graph = next(graph for graph in graphs(3) if graph.name == "mark-0")
-    Runner(flags, 1, None).run(graph.build, False, graph.name)
+    Runner(flags, 1, None, 1 << 30).run(graph.build, False, graph.name)
     server.shutdown()
     (job,) = Service.jobs
     assert job["name"].startswith("cc100-mark-0-")

@@ -9,16 +9,17 @@ from apache_beam.runners import pipeline_context
 
 from cc100.pipeline.graphs import stage_graphs
 from cc100.transforms.job import InputFile, Job, Model, Plan
-from cc100.transforms.settings import CorpusSettings
+from cc100.transforms.settings import CorpusSettings, RunnerSettings
 from cc100.transforms.storage import Storage
 
 MOST_PROTO_BYTES = 10_000_000
+CUT = CorpusSettings(runner=RunnerSettings(passes=2, buckets=512))
 
 
 def graphs(files):
     """Graph of every job of all stages, for a corpus of so many files."""
     inputs = tuple(InputFile(f"s3://bucket/crawl/{index:06d}.warc.wet.gz", 1, 0, 0) for index in range(files))
-    job = Job(Storage("/nowhere"), CorpusSettings(), inputs, Plan(64, 2, 2, 2, 512), Model("/m", "m", "0"))
+    job = Job(Storage("/nowhere"), CUT, inputs, Plan(64), Model("/m", "m", "0"))
     for graph in stage_graphs(job):
         pipeline = beam.Pipeline(options=PipelineOptions([]))
         graph.build(pipeline)

@@ -31,7 +31,7 @@ def job(tmp_path):
     storage = Storage(str(tmp_path / "out"))
     settings = CorpusSettings(language=LanguageSettings(languages=("de", "fr")))
     inputs = tuple(InputFile(f"/in/{index}.wet", 10 + index, 0, 0) for index in range(5))
-    made = Job(storage, settings, inputs, Plan(2, 1, 1, 1, 1), Model("/m", "m", "0"))
+    made = Job(storage, settings, inputs, Plan(2), Model("/m", "m", "0"))
     storage.write("run/run.json", to_json(made.to_json()))
     return made
 

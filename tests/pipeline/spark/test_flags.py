@@ -48,8 +48,8 @@ def master():
         yield f"spark://127.0.0.1:{server.getsockname()[1]}"
 
 
-def plan(*flags):
-    return plan_spark([SPARK, *flags])
+def plan(*flags, memory_per_worker=1 << 30, partitions=1):
+    return plan_spark([SPARK, *flags], memory_per_worker, partitions)
 
 
 def test_spark_is_recognised():
@@ -92,6 +92,29 @@ def test_a_jar_with_plain_guava_goes_before_sparks(java, jar, master):
     with zipfile.ZipFile(jar, "a") as archive:
         archive.writestr("cc100/shaded/com/google/common/base/Preconditions.class", b"")
     assert not [one for one in plan(*flags).jvm_options if "extraClassPath" in one]
+
+
+def test_the_heap_of_a_local_master_follows_from_the_memory_of_a_worker(java, jar, master):
+    flags = ["--spark_master_url=local[2]", f"--spark_job_server_jar={jar}"]
+    assert [one for one in plan(*flags, memory_per_worker=3 << 30).jvm_options if one.startswith("-Xmx")] == [
+        "-Xmx3072m"
+    ]
+    own = plan(*flags, "--job_server_jvm_property=-Xmx5g").jvm_options
+    assert [one for one in own if one.startswith("-Xmx")] == ["-Xmx5g"]
+    on_cluster = plan(f"--spark_master_url={master}", f"--spark_job_server_jar={jar}").jvm_options
+    assert not [one for one in on_cluster if one.startswith("-Xmx")]
+
+
+def test_large_shuffles_of_a_cluster_are_cut_into_partitions(java, jar, master):
+    flags = [f"--spark_master_url={master}", f"--spark_job_server_jar={jar}"]
+    name = "-Dspark.default.parallelism"
+
+    def found(*more, partitions):
+        return [one for one in plan(*flags, *more, partitions=partitions).jvm_options if one.startswith(name)]
+
+    assert not found(partitions=1)  # as many as the cluster has cores
+    assert found(partitions=40) == [f"{name}=40"]
+    assert found(f"--job_server_jvm_property={name}=7", partitions=40) == [f"{name}=7"]
 
 
 def test_one_worker_for_each_core():
