@@ -4,8 +4,7 @@
 
 Two WET files of made-up English: 10,000 pages that differ in one word, with one paragraph that stands on every other page; and one page
 of 200 MB of distinct paragraphs. A hundredth of the pages is German. Measured is the largest resident size of any one process (VmRSS,
-ten times a second). The Java heap is given as 1 GB and runner.memory_per_worker as 512 MB: so short lines have twice the band keys that
-the plan reckons with. Linux only.
+ten times a second). All settings are the defaults. Linux only.
 """
 
 import argparse
@@ -21,7 +20,6 @@ import time
 from spark_memory import SAMPLE_S, commands, resident_mb
 
 PAGES = 10_000
-MEMORY_BYTES = 512_000_000
 LONG_PAGE_BYTES = 200_000_000
 _ENGLISH = (
     "the and that with this from have which their about would there other people could first after these where "
@@ -72,16 +70,7 @@ def measure(crawl, out, flags):
     """Peak of any one process in MB (10^6 bytes), by kind, and the manifest's counts."""
     shutil.rmtree(out, ignore_errors=True)
     program = pathlib.Path(sys.executable).parent / "cc100"
-    command = [
-        str(program),
-        "corpus",
-        "--input",
-        str(crawl),
-        "--output",
-        str(out),
-        "--set",
-        f"runner.memory_per_worker={MEMORY_BYTES}",
-    ]
+    command = [str(program), "corpus", "--input", str(crawl), "--output", str(out)]
     process = subprocess.Popen([*command, *flags])
     begin, peaks, ours = time.monotonic(), {"program": 0.0, "jvm": 0.0, "worker": 0.0}, {process.pid}
     while process.poll() is None:
@@ -108,7 +97,7 @@ def main():
     options = parser.parse_args()
     crawl = options.work / "crawl"
     make_crawl(crawl, options.long_page_bytes)
-    spark = ["--", "--runner=SparkRunner", "--spark_master_url=local[2]", "--job_server_jvm_property=-Xmx1g"]
+    spark = ["--", "--runner=SparkRunner", "--spark_master_url=local[2]"]
     runs = {
         "local": measure(crawl, options.work / "local", ["--workers", "2", "--set", "runner.worker_processes_from=0"]),
         "spark": measure(crawl, options.work / "spark", spark),
