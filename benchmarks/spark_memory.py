@@ -1,11 +1,13 @@
-"""Measures what the corpus job needs in memory on Spark, step by step, for inputs of several sizes.
+"""Measures what all stages need in memory on Spark, step by step, for inputs of several sizes.
 
-    python benchmarks/spark_memory.py --input out/crawl-2 --input out/crawl-8 --input out/crawl-32 --work out/spark \\
+    python benchmarks/spark_memory.py --input crawl-8 --input out/crawl-32 --input out/crawl-128 --work out/spark \\
         --json benchmarks/results/spark_memory.json
 
-Runs `cc100 corpus` for each input on the master `local[2]`, so that driver and executors are one JVM. For each step: the largest heap
-that was left after a collection (from the JVM's log), the largest resident size of that JVM, and the largest of any one Python worker,
-sampled ten times a second. The step is the first that has no record in run/steps. Linux only.
+Runs `cc100 run` for each input on the master `local[2]`, so that driver and executors are one JVM, with all settings at
+their defaults but for a small tokenizer (its training is no Beam job, and left out). For each shuffle: its cut, the MB of the
+files that it reads, and the mean of its keys. For each step: the largest heap that was left after a collection (from the JVM's
+log), the largest resident size of that JVM, and the largest of any one Python worker, sampled ten times a second. The step is
+the first that has no record in run/steps. Linux only.
 """
 
 import argparse
@@ -21,7 +23,11 @@ import time
 SAMPLE_S = 0.1
 STEPS = (
     "extract", "mark", "language", "elect", "sign", "candidates", "components", "shingle", "decide", "scatter", "gather",
+    "tokenizer-sample", "tokenizer-train", "tokenizer-coverage", "encode",
 )  # fmt: skip
+TRAINING = "tokenizer-train"
+SETTINGS = ("tokenizer.vocab_size=8000", "tokenizer.sample_paragraphs=100000")
+WRITTEN = {"digests": "digests", "bands": "bands", "components": "shingled"}
 GC = re.compile(r"\[([\d.]+)s\].* (\d+)M->(\d+)M\((\d+)M\)")
 
 
@@ -49,25 +55,21 @@ def current_step(out):
     return next((step for step in STEPS if not (out / "run" / "steps" / f"{step}.json").exists()), STEPS[-1])
 
 
-def measure(source, work, heap):
+def measure(source, work):
     """Run the corpus of an input; memory by step, in MB (10^6 bytes)."""
     out, log = work / "out", work / "gc.log"
     shutil.rmtree(out, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     program = pathlib.Path(sys.executable).parent / "cc100"
-    command = [
-        program,
-        "corpus",
-        "--input",
-        source,
-        "--output",
-        out,
+    command = [program, "run", "--input", source, "--output", out, "--workers", "2"]
+    command += [part for setting in SETTINGS for part in ("--set", setting)]
+    command += [
         "--",
         "--runner=SparkRunner",
         "--spark_master_url=local[2]",
+        f"--job_server_jvm_property=-Xlog:gc:file={log}",
     ]
-    command += [f"--job_server_jvm_property=-Xmx{heap}", f"--job_server_jvm_property=-Xlog:gc:file={log}"]
     begin = time.monotonic()
     process = subprocess.Popen([str(part) for part in command])
     memory = {step: {"heap_mb": 0.0, "jvm_mb": 0.0, "worker_mb": 0.0} for step in STEPS}
@@ -91,16 +93,26 @@ def measure(source, work, heap):
     if process.returncode:
         sys.exit(f"cc100 ended with {process.returncode}")
     manifest = json.loads((out / "manifest.json").read_bytes())
-    plan = json.loads((out / "run" / "run.json").read_bytes())["plan"]
     return {
         "input": source.name,
         "stored_bytes": sum(entry["bytes"] for entry in manifest["inputs"]),
         "text_bytes": sum(entry["text_bytes"] for entry in manifest["inputs"]),
         "files": len(manifest["inputs"]),
-        "plan": plan,
+        "shuffles": {name: shuffle(out, name) for name in WRITTEN},
         "wall_s": round(time.monotonic() - begin, 1),
-        "steps": {step: {name: round(value) for name, value in row.items()} for step, row in memory.items()},
+        "steps": {
+            step: {name: round(value) for name, value in row.items()}
+            for step, row in memory.items()
+            if step != TRAINING
+        },
     }
+
+
+def shuffle(out, name):
+    """How a shuffle was cut, and what its keys hold on average: MB of the files that it reads."""
+    cut = json.loads((out / "run" / "cuts" / f"{name}.json").read_bytes())
+    payload = sum(path.stat().st_size for path in (out / "run" / WRITTEN[name]).iterdir()) / 1e6
+    return cut | {"payload_mb": round(payload, 1), "key_mb": round(payload / cut["passes"] / cut["buckets"], 2)}
 
 
 def main():
@@ -108,13 +120,11 @@ def main():
     parser.add_argument("--input", type=pathlib.Path, action="append", required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--json", type=pathlib.Path, required=True)
-    parser.add_argument("--heap", default="2g")
     options = parser.parse_args()
-    runs = [measure(source, options.work, options.heap) for source in options.input]
+    runs = [measure(source, options.work) for source in options.input]
     result = {
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "heap_limit": options.heap,
         "runs": runs,
     }
     options.json.write_text(json.dumps(result, indent=2) + "\n")

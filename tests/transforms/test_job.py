@@ -6,9 +6,11 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from cc100.pipeline.local_runner import LocalRunner
-from cc100.shards.errors import DamagedFileError
+from cc100.shards.errors import Cc100Error, DamagedFileError
 from cc100.shards.manifest import to_json
 from cc100.transforms.job import (
+    BANDS,
+    Cut,
     DoUnits,
     InputFile,
     Job,
@@ -17,6 +19,7 @@ from cc100.transforms.job import (
     Outcome,
     Plan,
     StartUnits,
+    WriteGroups,
     do_once,
     load_job,
     read_receipt,
@@ -94,3 +97,24 @@ def test_units_are_done_by_a_pipeline(job):
 def test_no_unit_makes_no_element():
     with TestPipeline(runner=LocalRunner()) as pipeline:
         assert_that(pipeline | StartUnits(0) | beam.Map(str), equal_to([]))
+
+
+def _write_group(job, unit, part, values):
+    return Outcome({f"groups/{unit}-{part}": job.storage.write(f"groups/{unit}-{part}", b"".join(sorted(values)))})
+
+
+def _shuffle(job, cut):
+    reference = JobReference(job.storage.root, "1")
+    with TestPipeline(runner=LocalRunner()) as pipeline:
+        groups = pipeline | beam.Create([(3, b"b"), (3, b"a")]) | beam.GroupByKey()
+        groups | WriteGroups(reference, "write", BANDS, cut, 1, _write_group)
+
+
+def test_groups_are_written_by_a_job_that_was_made_for_the_folders_cut(job):
+    job.storage.write("run/cuts/bands.json", b'{"passes": 2, "buckets": 5}')
+    with pytest.raises(Cc100Error, match=r"made for Cut\(passes=1, buckets=5\) of the bands.* Make the bundle again"):
+        _shuffle(job, Cut(1, 5))
+    assert not job.storage.files("groups")
+    _shuffle(job, Cut(2, 5))
+    assert job.storage.read("groups/3-1") == b"ab"
+    assert read_receipt(job.storage, "write", "000003-0001")
