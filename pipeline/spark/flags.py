@@ -15,11 +15,13 @@ from cc100.pipeline.spark.jar import find_jar, has_renamed_guava, spark_version
 from cc100.pipeline.spark.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.spark.job_server import JobServer, shared_server
 from cc100.shards.errors import ConfigurationError
+from cc100.shards.settings import MIB
 
 RUNNER = "SparkRunner"
 _LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?")
 _MASTER = re.compile(r"spark://([^:/,]+):(\d+)")
 _TASK_FAILURES = 4
+_LEAST_HEAP_BYTES = 1024 * MIB  # Spark itself wants half of it
 _CONNECT_TIMEOUT_S = 5.0
 _ONE_APPLICATION = "beam.spark.test.reuseSparkContext"
 """Beam's name for it; the jobs of all steps run in one application, so that executors start and fetch the jar once."""
@@ -68,7 +70,7 @@ def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1
 
     Args:
         flags: as the user gave them.
-        memory_per_worker: bytes; the heap of a local master.
+        memory_per_worker: bytes; the heap of a local master or of an executor.
         partitions: of a shuffle on a cluster; 1: as many as the cluster has cores.
 
     Raises:
@@ -84,9 +86,10 @@ def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1
     for name in ("spark_job_server_jar", "job_server_jvm_properties", "job_server_java_launcher"):
         options.pop(name, None)
     options |= {"runner": "PortableRunner", **worker_options(given, cores)}
-    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, partitions), *settings)
+    heap = f"{max(memory_per_worker, _LEAST_HEAP_BYTES) >> 20}m"
+    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, heap, partitions), *settings)
     if _LOCAL_MASTER.fullmatch(master) and not any(setting.startswith("-Xmx") for setting in settings):
-        jvm = (*jvm, f"-Xmx{memory_per_worker >> 20}m")
+        jvm = (*jvm, f"-Xmx{heap}")
     return SparkPlan(master, java, jvm, jar, spark, options)
 
 
@@ -144,14 +147,14 @@ def executor_cores(master: str, settings: Iterable[str]) -> int:
     return 1
 
 
-def _spark_settings(master: str, given: Iterable[str], jar: str, partitions: int) -> list[str]:
+def _spark_settings(master: str, given: Iterable[str], jar: str, heap: str, partitions: int) -> list[str]:
     """Settings of Spark that the user did not make."""
     settings = {"spark.app.name": "cc100", _ONE_APPLICATION: "true"}
     if _LOCAL_MASTER.fullmatch(master):
         settings |= {"spark.ui.enabled": "false", "spark.driver.host": "localhost"}
         settings |= {"spark.driver.bindAddress": "127.0.0.1"}
     else:
-        settings["spark.executor.cores"] = "1"
+        settings |= {"spark.executor.cores": "1", "spark.executor.memory": heap}
         if partitions > 1:  # a task holds what it sends: more and smaller ones, whatever the number of executors
             settings["spark.default.parallelism"] = str(partitions)
         if not has_renamed_guava(jar):  # before Spark's own Guava, on nodes that have the jar at the same path

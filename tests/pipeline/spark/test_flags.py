@@ -94,15 +94,21 @@ def test_a_jar_with_plain_guava_goes_before_sparks(java, jar, master):
     assert not [one for one in plan(*flags).jvm_options if "extraClassPath" in one]
 
 
-def test_the_heap_of_a_local_master_follows_from_the_memory_of_a_worker(java, jar, master):
+def test_the_heap_follows_from_the_memory_of_a_worker(java, jar, master):
     flags = ["--spark_master_url=local[2]", f"--spark_job_server_jar={jar}"]
     assert [one for one in plan(*flags, memory_per_worker=3 << 30).jvm_options if one.startswith("-Xmx")] == [
         "-Xmx3072m"
     ]
     own = plan(*flags, "--job_server_jvm_property=-Xmx5g").jvm_options
     assert [one for one in own if one.startswith("-Xmx")] == ["-Xmx5g"]
-    on_cluster = plan(f"--spark_master_url={master}", f"--spark_job_server_jar={jar}").jvm_options
+    flags = [f"--spark_master_url={master}", f"--spark_job_server_jar={jar}"]
+    on_cluster = plan(*flags, memory_per_worker=3 << 30).jvm_options
     assert not [one for one in on_cluster if one.startswith("-Xmx")]
+    assert "-Dspark.executor.memory=1024m" in plan(*flags, memory_per_worker=64 << 20).jvm_options
+    assert "-Dspark.executor.memory=3072m" in on_cluster
+    name = "-Dspark.executor.memory"
+    own = plan(*flags, f"--job_server_jvm_property={name}=5g").jvm_options
+    assert [one for one in own if one.startswith(name)] == [f"{name}=5g"]
 
 
 def test_large_shuffles_of_a_cluster_are_cut_into_partitions(java, jar, master):
