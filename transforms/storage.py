@@ -76,6 +76,8 @@ def _errors(action: str, uri: str) -> Iterator[None]:
     """Turn what a file system raises into one line that names the file and what to do."""
     try:
         yield
+    except (BeamIOError, ValueError, S3ClientError) as error:
+        raise StorageError(f"cannot {action} {uri}: {_first_line(error)}") from error
     except OSError as error:
         remedy = {
             errno.ENOSPC: "Free some space and run the same command again: it continues where it stopped.",
@@ -86,12 +88,15 @@ def _errors(action: str, uri: str) -> Iterator[None]:
             errno.ENOTDIR: "Choose a folder for --output.",
         }.get(error.errno or 0, "")
         raise StorageError(f"cannot {action} {uri}: {error.strerror or error}. {remedy}".rstrip()) from error
-    except (BeamIOError, ValueError, S3ClientError) as error:
-        raise StorageError(f"cannot {action} {uri}: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(getattr(error, "message", error)).splitlines() or [type(error).__name__])[0]
+def _first_line(error: Any) -> str:
+    """What is at the bottom of an error, and what to do where the file system says that it is a matter of rights."""
+    while isinstance(error, BeamIOError) and error.exception_details:
+        error = next(iter(error.exception_details.values()))
+    line = (str(getattr(error, "message", error)).splitlines() or [type(error).__name__])[0].rstrip(".")
+    is_denied = getattr(error, "code", None) in (401, 403)
+    return f"{line}. {'Give the account that right, or name other credentials.' if is_denied else ''}".rstrip()
 
 
 def match(pattern: str) -> dict[str, int]:
