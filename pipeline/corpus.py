@@ -83,7 +83,7 @@ def planned_cut(job: Job, shuffle: str) -> Cut:
     """How a shuffle was cut, or will be by the estimates."""
     if job.storage.size(layout.cut(shuffle)) is not None:
         return job.cut(shuffle)
-    return cut_shuffle(estimate_payload(job, shuffle), job.settings, in_one_process=False)
+    return cut_shuffle(estimate_payload(job, shuffle), job.settings)
 
 
 _WRITERS = {DIGESTS: extract.STEP, BANDS: candidates.STEP_SIGN, COMPONENTS: decide.STEP_SHINGLE}
@@ -103,7 +103,7 @@ def keep_cut(job: Job, shuffle: str, outcomes: dict[str, dict[str, Outcome]], ru
             made = planned_cut(job, shuffle)
         else:
             payload = measure_payload(job, shuffle, outcomes[_WRITERS[shuffle]])
-            made = cut_shuffle(payload, job.settings, runner.is_one_process)
+            made = cut_shuffle(payload, job.settings, runner.copies)
         job.storage.write(layout.cut(shuffle), to_json(dataclasses.asdict(made)))
     return job.cut(shuffle)
 

@@ -14,8 +14,14 @@ from cc100.shards.settings import MIB
 from cc100.transforms.job import BANDS, COMPONENTS, DIGEST_RANGES, DIGESTS, Cut, InputFile, Job, Outcome, Plan
 from cc100.transforms.settings import CorpusSettings
 
-_RUNNER_COPIES = 4
-"""FnApiRunner holds about four times what one shuffle carries; Spark's executors some two times what a task sends."""
+LOCAL_COPIES = 4
+"""FnApiRunner holds about four times what one shuffle carries."""
+
+JVM_COPIES = 6
+"""Of a local master of Spark, whose heap is the memory of a worker: with four it was nearly full."""
+
+_TASK_COPIES = 4
+"""An executor holds what a task sends about twice, beside what it holds anyway."""
 
 _PARTITION_SHARE = 8
 """A partition of Spark carries at most this part of a worker's memory."""
@@ -88,7 +94,7 @@ def check_memory(job: Job) -> None:
     """
     _check_join(job)
     memory = job.settings.runner.memory_per_worker
-    needed = _RUNNER_COPIES * estimate_payload(job, DIGESTS).scope / DIGEST_RANGES
+    needed = _TASK_COPIES * estimate_payload(job, DIGESTS).scope / DIGEST_RANGES
     if needed > memory:
         remedy = "exact.scope to per-crawl, or " if job.settings.exact.scope != "per-crawl" else ""
         raise ConfigurationError(
@@ -163,19 +169,19 @@ def _scopes(job: Job, shuffle: str) -> list[int]:
 # --- Cuts -----------------------------------------------------------------------------------------------------------
 
 
-def cut_shuffle(payload: Payload, settings: CorpusSettings, in_one_process: bool) -> Cut:
+def cut_shuffle(payload: Payload, settings: CorpusSettings, copies: int = 0) -> Cut:
     """Cut a shuffle.
 
     Args:
         payload: what it carries.
         settings: settings of the runner.
-        in_one_process: one process holds a whole pass, as with the local runner; elsewhere it is spread, and a task holds what
-            one file sends and what one partition receives.
+        copies: how many times one process holds a whole pass, as with the local runner; 0: it is spread, and a task holds what one
+            file sends and what one partition receives.
     """
     runner = settings.runner
-    held = payload.total if in_one_process else payload.file
+    held = payload.total * copies if copies else payload.file * _TASK_COPIES
     spread = _MOST_PARTITIONS * runner.memory_per_worker / _PARTITION_SHARE
-    passes = max(_ceil(held * _RUNNER_COPIES / runner.memory_per_worker), _ceil(payload.total / spread))
+    passes = max(_ceil(held / runner.memory_per_worker), _ceil(payload.total / spread))
     passes = runner.passes or min(passes, DIGEST_RANGES)
     bucket_bytes = min(_MOST_BUCKET_BYTES, runner.memory_per_worker / _BUCKET_SHARE)
     return Cut(passes, runner.buckets or min(_ceil(payload.scope / passes / bucket_bytes), DIGEST_RANGES))

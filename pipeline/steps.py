@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, is_dataflow
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
+from cc100.pipeline.plan import JVM_COPIES, LOCAL_COPIES
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.spark.elsewhere import JobNeededError, is_elsewhere
 from cc100.pipeline.spark.faults import explain, told_error
@@ -68,7 +69,7 @@ class Runner:
 
     Attributes:
         is_local: Beam's local runner.
-        is_one_process: one process holds whole shuffles.
+        copies: how many times one process holds what a shuffle carries; 0: it is spread over executors.
         is_elsewhere: somebody else submits the jobs.
     """
 
@@ -77,7 +78,8 @@ class Runner:
     ) -> None:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
-        self.is_one_process = self.is_local or is_one_jvm(flags) or self._options.get_all_options()["runner"] == _PRISM
+        is_prism = self._options.get_all_options()["runner"] == _PRISM
+        self.copies = JVM_COPIES if is_one_jvm(flags) else LOCAL_COPIES if self.is_local or is_prism else 0
         self._workers, self._server = workers, server
         self.is_elsewhere = is_elsewhere(flags)
         self._spark: SparkPlan | None = None

@@ -1,6 +1,8 @@
 import pytest
 
 from cc100.pipeline.plan import (
+    JVM_COPIES,
+    LOCAL_COPIES,
     Payload,
     check_memory,
     count_partitions,
@@ -36,36 +38,35 @@ def memory(size):
 
 def test_one_process_holds_a_quarter_of_its_memory_of_any_payload():
     payload = Payload(total=900 * MIB, file=100 * MIB, scope=900 * MIB)
-    assert cut_shuffle(payload, memory(GIB), in_one_process=True).passes == 4
-    assert cut_shuffle(payload, memory(4 * GIB), in_one_process=True).passes == 1
-    assert cut_shuffle(payload, memory(512 * MIB), in_one_process=True).passes == 8
+    assert cut_shuffle(payload, memory(GIB), LOCAL_COPIES).passes == 4
+    assert cut_shuffle(payload, memory(4 * GIB), LOCAL_COPIES).passes == 1
+    assert cut_shuffle(payload, memory(512 * MIB), LOCAL_COPIES).passes == 8
+    assert cut_shuffle(payload, memory(GIB), JVM_COPIES).passes == 6
 
 
 def test_on_a_cluster_only_what_one_file_sends_has_to_fit():
     payload = Payload(total=900 * GIB, file=100 * MIB, scope=900 * GIB)
-    assert cut_shuffle(payload, memory(GIB), in_one_process=False).passes == 1
-    assert (
-        cut_shuffle(payload, memory(256 * MIB), in_one_process=False).passes == 3
-    )  # 64 MiB, so 1.6; 0.3 TB a pass, so 3
+    assert cut_shuffle(payload, memory(GIB)).passes == 1
+    assert cut_shuffle(payload, memory(256 * MIB)).passes == 3  # 64 MiB, so 1.6; 0.3 TB a pass, so 3
     large = Payload(total=900 * MIB, file=900 * MIB, scope=900 * MIB)
-    assert cut_shuffle(large, memory(GIB), in_one_process=False).passes == 4
+    assert cut_shuffle(large, memory(GIB)).passes == 4
 
 
 def test_a_bucket_is_a_64th_of_the_memory_and_no_more_than_16_mib():
     payload = Payload(total=128 * MIB, file=MIB, scope=128 * MIB)
-    assert cut_shuffle(payload, memory(GIB), in_one_process=True).buckets == 8
-    assert cut_shuffle(payload, memory(64 * GIB), in_one_process=True).buckets == 8
-    assert cut_shuffle(payload, memory(512 * MIB), in_one_process=True).buckets == 16
+    assert cut_shuffle(payload, memory(GIB), LOCAL_COPIES).buckets == 8
+    assert cut_shuffle(payload, memory(64 * GIB), LOCAL_COPIES).buckets == 8
+    assert cut_shuffle(payload, memory(512 * MIB), LOCAL_COPIES).buckets == 16
     # two scopes share no key
     half = Payload(total=128 * MIB, file=MIB, scope=64 * MIB)
-    assert cut_shuffle(half, memory(GIB), in_one_process=True).buckets == 4
-    assert cut_shuffle(Payload(1e18, 1.0, 1e18), memory(GIB), in_one_process=True).passes == DIGEST_RANGES
-    assert cut_shuffle(Payload(0, 0, 0), memory(GIB), in_one_process=True).passes == 1
+    assert cut_shuffle(half, memory(GIB), LOCAL_COPIES).buckets == 4
+    assert cut_shuffle(Payload(1e18, 1.0, 1e18), memory(GIB), LOCAL_COPIES).passes == DIGEST_RANGES
+    assert cut_shuffle(Payload(0, 0, 0), memory(GIB), LOCAL_COPIES).passes == 1
 
 
 def test_what_the_user_fixes_is_taken():
     settings = CorpusSettings(runner=RunnerSettings(block_files=3, passes=5, buckets=7))
-    cut = cut_shuffle(Payload(1e9, 1e9, 1e9), settings, in_one_process=True)
+    cut = cut_shuffle(Payload(1e9, 1e9, 1e9), settings, LOCAL_COPIES)
     assert (cut.passes, cut.buckets, make_plan(inputs(8, MIB), settings).block_files) == (5, 7, 3)
 
 
