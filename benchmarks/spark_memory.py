@@ -23,10 +23,10 @@ import time
 SAMPLE_S = 0.1
 STEPS = (
     "extract", "mark", "language", "elect", "sign", "candidates", "components", "shingle", "decide", "scatter", "gather",
-    "tokenizer-sample", "tokenizer-train", "tokenizer-coverage", "encode",
+    "tokenizer-sample", "tokenizer-coverage", "encode",
 )  # fmt: skip
-TRAINING = "tokenizer-train"
-SETTINGS = ("tokenizer.vocab_size=8000", "tokenizer.sample_paragraphs=100000")
+TRAINER = "trainer_process"
+SETTINGS = ("tokenizer.vocab_size=5000", "tokenizer.sample_paragraphs=20000")
 WRITTEN = {"digests": "digests", "bands": "bands", "components": "shingled"}
 GC = re.compile(r"\[([\d.]+)s\].* (\d+)M->(\d+)M\((\d+)M\)")
 
@@ -79,7 +79,7 @@ def measure(source, work):
         for pid, (parent, line) in sorted(running.items()):
             if parent in ours:  # a server of workers is found while the worker that started it lives
                 ours.add(pid)
-            if pid in ours and pid != process.pid:
+            if pid in ours and pid != process.pid and TRAINER not in line:
                 kind = "jvm_mb" if "--spark-master-url" in line else "worker_mb"
                 step[kind] = max(step[kind], resident_mb(pid))
         if log.exists():
@@ -100,11 +100,7 @@ def measure(source, work):
         "files": len(manifest["inputs"]),
         "shuffles": {name: shuffle(out, name) for name in WRITTEN},
         "wall_s": round(time.monotonic() - begin, 1),
-        "steps": {
-            step: {name: round(value) for name, value in row.items()}
-            for step, row in memory.items()
-            if step != TRAINING
-        },
+        "steps": {step: {name: round(value) for name, value in row.items()} for step, row in memory.items()},
     }
 
 
