@@ -9,6 +9,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cc100.pipeline.spark.faults import told_error
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms import candidates, decide, elect, mark
 
@@ -47,7 +48,7 @@ def check_dataflow(flags: Iterable[str]) -> None:
     """Refuse what would fail after minutes on Dataflow.
 
     Raises:
-        ConfigurationError: a flag is missing, or Beam's extra for Google Cloud is not installed.
+        ConfigurationError: a flag is missing, Beam's extra for Google Cloud is not installed, or there are no credentials.
     """
     try:
         import apache_beam.runners.dataflow.internal.apiclient  # noqa: F401
@@ -57,6 +58,41 @@ def check_dataflow(flags: Iterable[str]) -> None:
     for name, what in _REQUIRED.items():
         if not given[name]:
             raise ConfigurationError(f"Dataflow needs -- --{name}: {what}")
+    if not given["no_auth"]:
+        _check_credentials()
+
+
+def _check_credentials() -> None:
+    import google.auth
+    import google.auth.exceptions
+
+    try:
+        google.auth.default()
+    except google.auth.exceptions.DefaultCredentialsError as error:
+        raise ConfigurationError(
+            "Dataflow needs credentials for Google Cloud, and none were found: gcloud auth application-default login makes them, or "
+            f"GOOGLE_APPLICATION_CREDENTIALS names their file ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def explain_failure(error: Exception) -> str | None:
+    """Why a job on Dataflow did not end well, in a line; None where the error is none of Dataflow's.
+
+    Args:
+        error: what waiting for the job raised; it has the service's last error message, which may be a trace of a worker.
+    """
+    result = getattr(error, "result", None)
+    if type(error).__name__ != "DataflowRuntimeException" or result is None:
+        return None
+    options = PipelineOptions.from_dictionary(result._options.get_all_options()).get_all_options()
+    lines = [
+        line.strip() for line in str(error).partition("Error:\n")[2].splitlines() if line.strip() not in ("", "None")
+    ]
+    why = told_error(str(error)) or (lines[-1] if lines else "the service gave no reason")
+    return (
+        f"Dataflow's job {result.job_id()} ended as {result.state}: {why.rstrip('.')}. Its log: "
+        f"https://console.cloud.google.com/dataflow/jobs/{options['region']}/{result.job_id()}?project={options['project']}"
+    )
 
 
 def check_output(root: str) -> None:

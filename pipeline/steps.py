@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, is_dataflow
+from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, explain_failure, is_dataflow
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.plan import JVM_COPIES, LOCAL_COPIES
@@ -135,7 +135,7 @@ class Runner:
 
     def _known_error(self, error: Exception) -> Cc100Error | None:
         """What a step raised, out of the text that runners wrap it in; None where nobody foresaw it."""
-        told = told_error(str(error))
+        told = explain_failure(error) or told_error(str(error))
         if told is None and self._spark is not None:
             text = f"{error}\n{self._spark.server().read_log()}"
             told = f"Spark: {explain(text, self._spark.spark)}"

@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import threading
+import time
 
 import apache_beam as beam
 import pytest
@@ -14,7 +15,7 @@ from cc100.pipeline import dataflow
 from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, is_dataflow
 from cc100.pipeline.graphs import stage_graphs
 from cc100.pipeline.steps import Runner
-from cc100.shards.errors import ConfigurationError
+from cc100.shards.errors import Cc100Error, ConfigurationError
 from cc100.transforms.job import InputFile, Job, Model, Plan
 from cc100.transforms.settings import CorpusSettings, RunnerSettings
 from cc100.transforms.storage import Storage
@@ -87,9 +88,11 @@ def test_job_and_proto_of_every_stage(gcp, tmp_path):
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """What the SDK asks of Dataflow: create a job, then its state and messages until it is done."""
+    """What the SDK asks of Dataflow: create a job, then its state and messages until it has ended."""
 
     jobs = ()
+    asked = 0  # for the state of a job
+    end, message = "JOB_STATE_DONE", ""
 
     def answer(self, content):
         data = json.dumps(content).encode()
@@ -101,22 +104,41 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        Service.jobs = (*Service.jobs, body)
-        self.answer({"id": "job-1", "name": body.get("name", ""), "currentState": "JOB_STATE_RUNNING"})
+        kind = type(self)
+        kind.jobs = (*kind.jobs, body)
+        self.answer({"id": f"job-{len(kind.jobs)}", "name": body.get("name", ""), "currentState": "JOB_STATE_RUNNING"})
 
     def do_GET(self):
+        kind = type(self)
         if "/messages" in self.path:
-            return self.answer({"jobMessages": []})
+            said = {
+                "messageText": kind.message,
+                "messageImportance": "JOB_MESSAGE_ERROR",
+                "time": "2026-01-01T00:00:00Z",
+            }
+            return self.answer({"jobMessages": [said] if kind.message else []})
         if "/metrics" in self.path:
             return self.answer({"metrics": []})
-        return self.answer({"id": "job-1", "currentState": "JOB_STATE_DONE"})
+        kind.asked += 1
+        state = "JOB_STATE_RUNNING" if kind.asked % 3 == 1 else kind.end
+        return self.answer({"id": f"job-{len(kind.jobs)}", "currentState": state})
 
     def log_message(self, *_):
         pass
 
 
-def test_a_submission_that_is_followed_until_it_is_done(gcp, tmp_path):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+@pytest.fixture
+def service(gcp, tmp_path, monkeypatch):
+    """A service, and the flags that reach it."""
+    from apache_beam.runners.dataflow import dataflow_runner
+
+    class Clock:  # the SDK asks every five seconds
+        time = staticmethod(time.time)
+        sleep = staticmethod(lambda seconds: time.sleep(0.01))
+
+    monkeypatch.setattr(dataflow_runner, "time", Clock)
+    kind = type("OneService", (Service,), {})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("staging", "temp"):
         (tmp_path / name).mkdir()
@@ -124,12 +146,64 @@ def test_a_submission_that_is_followed_until_it_is_done(gcp, tmp_path):
         *FLAGS, "--no_auth", f"--dataflow_endpoint=http://localhost:{server.server_address[1]}",
         f"--staging_location={tmp_path}/staging", f"--temp_location={tmp_path}/temp",
     ]  # fmt: skip
-    graph = next(graph for graph in graphs(3) if graph.name == "mark-0")
-    Runner(flags, 1, None, 1 << 30).run(graph.build, False, graph.name)
+    yield kind, flags
     server.shutdown()
-    (job,) = Service.jobs
-    assert job["name"].startswith("cc100-mark-0-")
-    assert job["environment"]["workerPools"][0]["machineType"] == "n2-highmem-4"
+
+
+@pytest.mark.slow
+def test_submissions_of_all_stages_that_are_followed_until_they_are_done(service):
+    kind, flags = service
+    for graph in graphs(3):
+        kind.asked = 0
+        Runner(flags, 1, None, 1 << 30).run(graph.build, False, graph.name)
+        job = kind.jobs[-1]
+        assert kind.asked >= 2, graph.name  # it was running first
+        assert job["name"].startswith(f"cc100-{graph.name}-")
+        (pool,) = job["environment"]["workerPools"]
+        assert pool["machineType"] == dataflow.machines(graph.name)["machine_type"]
+        assert [image["containerImage"] for image in pool["sdkHarnessContainerImages"]] == [IMAGE]
+    assert [job["name"].rpartition("-")[0] for job in kind.jobs] == [f"cc100-{graph.name}" for graph in graphs(3)]
+    assert len(kind.jobs) == 14
+
+
+TRACE = """Error message from worker: Traceback (most recent call last):
+  File "x.py", line 1, in process
+cc100.shards.errors.StorageError: cannot open gs://bucket/out/run/run.json: it is gone [while running 'SignFile/Do-ptransform-12']
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "message", "expected"),
+    [
+        ("JOB_STATE_FAILED", "The zone has no n2-standard-4.", "ended as FAILED: The zone has no n2-standard-4."),
+        ("JOB_STATE_FAILED", TRACE, "ended as FAILED: cannot open gs://bucket/out/run/run.json: it is gone."),
+        ("JOB_STATE_CANCELLED", "", "ended as CANCELLED: the service gave no reason."),
+    ],
+)
+def test_a_job_that_does_not_end_well_is_told_in_a_line(service, end, message, expected):
+    kind, flags = service
+    kind.end, kind.message = end, message
+    with pytest.raises(Cc100Error) as caught:
+        Runner(flags, 1, None, 1 << 30).run(graphs(3)[0].build, True, "extract-0")
+    assert str(caught.value) == (
+        f"Dataflow's job job-1 {expected} Its log: "
+        "https://console.cloud.google.com/dataflow/jobs/us-central1/job-1?project=my-project"
+    )
+
+
+def test_credentials_are_asked_for_first(gcp, monkeypatch, tmp_path):
+    import google.auth
+    import google.auth.exceptions
+
+    def default():
+        raise google.auth.exceptions.DefaultCredentialsError("none here\nmore")
+
+    monkeypatch.setattr(google.auth, "default", default)
+    with pytest.raises(
+        ConfigurationError, match=r"needs credentials .* gcloud auth application-default login .*\(none here\)"
+    ):
+        check_dataflow(CLOUD)
+    check_dataflow([*CLOUD, "--no_auth"])
 
 
 def test_the_users_flags_come_before_the_defaults():
@@ -157,7 +231,7 @@ def test_machines_fit_the_steps():
 
 
 def test_flags_that_are_missing_are_named(gcp):
-    check_dataflow(CLOUD)
+    check_dataflow([*CLOUD, "--no_auth"])
     for flag in ("project", "region", "temp_location", "sdk_container_image"):
         rest = [one for one in CLOUD if not one.startswith(f"--{flag}=")]
         with pytest.raises(ConfigurationError, match=f"Dataflow needs -- --{flag}"):
