@@ -20,7 +20,8 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle, Po
 from google.protobuf import json_format
 
 from cc100.pipeline.graphs import Graph, stage_graphs
-from cc100.pipeline.spark.flags import worker_options
+from cc100.pipeline.plan import count_partitions
+from cc100.pipeline.spark.flags import executor_settings, worker_options
 from cc100.transforms.job import Job
 
 MAIN_CLASS = "org.apache.beam.runners.spark.SparkPipelineRunner"
@@ -70,9 +71,15 @@ def write_bundle(
     script = folder / "submit.sh"
     command = shlex.join([str(pathlib.Path(sys.executable).parent / "cc100"), "run", *arguments])
     given = shlex.join(["--", *flags, "--runner=SparkRunner", "--jobs_elsewhere"])
-    jobs = "\n".join(f"    {graph.name}) stage={graph.stage} ;;" for graph in graphs)
+    settings = executor_settings(job.settings.runner.memory_per_worker, count_partitions(job))
+    values = {
+        "@COMMAND@": f"{command} {given}",
+        "@JOBS@": "\n".join(f"    {graph.name}) stage={graph.stage} ;;" for graph in graphs),
+        "@SETTINGS@": " ".join(f"--conf {name}={value}" for name, value in settings.items()),
+        "@CLASS@": MAIN_CLASS,
+    }
     text = SCRIPT.read_text(encoding="utf-8")
-    for name, value in {"@COMMAND@": f"{command} {given}", "@JOBS@": jobs, "@CLASS@": MAIN_CLASS}.items():
+    for name, value in values.items():
         text = text.replace(name, value)
     script.write_text(text, encoding="utf-8")
     script.chmod(0o755)

@@ -86,10 +86,10 @@ def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1
     for name in ("spark_job_server_jar", "job_server_jvm_properties", "job_server_java_launcher"):
         options.pop(name, None)
     options |= {"runner": "PortableRunner", **worker_options(given, cores)}
-    heap = f"{max(memory_per_worker, _LEAST_HEAP_BYTES) >> 20}m"
-    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, heap, partitions), *settings)
+    sizes = executor_settings(memory_per_worker, partitions)
+    jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, sizes), *settings)
     if _LOCAL_MASTER.fullmatch(master) and not any(setting.startswith("-Xmx") for setting in settings):
-        jvm = (*jvm, f"-Xmx{heap}")
+        jvm = (*jvm, f"-Xmx{sizes['spark.executor.memory']}")
     return SparkPlan(master, java, jvm, jar, spark, options)
 
 
@@ -147,16 +147,27 @@ def executor_cores(master: str, settings: Iterable[str]) -> int:
     return 1
 
 
-def _spark_settings(master: str, given: Iterable[str], jar: str, heap: str, partitions: int) -> list[str]:
+def executor_settings(memory_per_worker: int, partitions: int) -> dict[str, str]:
+    """Spark's settings that follow from the memory of a worker: heap of an executor, and partitions of a shuffle.
+
+    Args:
+        memory_per_worker: bytes.
+        partitions: of a shuffle; 1: as many as the cluster has cores.
+    """
+    settings = {"spark.executor.memory": f"{max(memory_per_worker, _LEAST_HEAP_BYTES) >> 20}m"}
+    if partitions > 1:  # a task holds what it sends: more and smaller ones, whatever the number of executors
+        settings["spark.default.parallelism"] = str(partitions)
+    return settings
+
+
+def _spark_settings(master: str, given: Iterable[str], jar: str, sizes: dict[str, str]) -> list[str]:
     """Settings of Spark that the user did not make."""
     settings = {"spark.app.name": "cc100", _ONE_APPLICATION: "true"}
     if _LOCAL_MASTER.fullmatch(master):
         settings |= {"spark.ui.enabled": "false", "spark.driver.host": "localhost"}
         settings |= {"spark.driver.bindAddress": "127.0.0.1"}
     else:
-        settings |= {"spark.executor.cores": "1", "spark.executor.memory": heap}
-        if partitions > 1:  # a task holds what it sends: more and smaller ones, whatever the number of executors
-            settings["spark.default.parallelism"] = str(partitions)
+        settings |= {"spark.executor.cores": "1", **sizes}
         if not has_renamed_guava(jar):  # before Spark's own Guava, on nodes that have the jar at the same path
             settings["spark.executor.extraClassPath"] = jar
         found = _MASTER.match(master)

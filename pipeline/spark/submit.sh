@@ -2,7 +2,7 @@
 # Builds everything with the jars beside this script; run it again after any failure, and it goes on where it stopped.
 #
 #   SPARK_SUBMIT   the program (default: spark-submit in PATH)
-#   SPARK_FLAGS    its flags: --master yarn --deploy-mode cluster --conf spark.executor.cores=4 ...
+#   SPARK_FLAGS    its flags: --master yarn --deploy-mode cluster --conf spark.executor.cores=4 ...; they go before what the bundle sets
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 read -r -a flags <<< "${SPARK_FLAGS:-}"
@@ -23,5 +23,5 @@ while true; do
     *) echo "no jar beside this script has the job $job: the plan has changed; make the bundle again" >&2; exit 1 ;;
   esac
   echo "submitting $job" >&2
-  "${SPARK_SUBMIT:-spark-submit}" "${flags[@]}" --name "cc100-$job" --class @CLASS@ "$here/cc100-$stage.jar" --base-job-name "$job"
+  "${SPARK_SUBMIT:-spark-submit}" @SETTINGS@ "${flags[@]}" --name "cc100-$job" --class @CLASS@ "$here/cc100-$stage.jar" --base-job-name "$job"
 done

@@ -76,7 +76,7 @@ def test_the_script_submits_what_is_due_and_nothing_twice(bundle, local_run, tmp
     program.write_text(
         f"#!{sys.executable}\n"
         "import shutil, sys\n"
-        f"name = sys.argv[-1]; open({str(tmp_path / 'submitted')!r}, 'a').write(name + ' ' + ' '.join(sys.argv[1:3]) + '\\n')\n"
+        f"name = sys.argv[-1]; open({str(tmp_path / 'submitted')!r}, 'a').write(name + ' ' + ' '.join(sys.argv[1:5]) + '\\n')\n"
         f"from small_submit import do; do(name, {str(bundle / 'out')!r})\n"
     )
     program.chmod(0o755)
@@ -92,7 +92,7 @@ def test_the_script_submits_what_is_due_and_nothing_twice(bundle, local_run, tmp
     assert done.returncode == 0, done.stderr
     submitted = (tmp_path / "submitted").read_text().splitlines()
     assert len(submitted) == sum(JOBS.values())
-    assert submitted[0] == "extract-0 --master yarn"
+    assert submitted[0] == "extract-0 --conf spark.executor.memory=1024m --master yarn"
     assert [line.split()[0] for line in submitted[-4:]] == [
         "gather-0",
         "tokenizer-sample-0",
@@ -118,6 +118,25 @@ def do(name, out):
     graph.build(pipeline)
     pipeline.run().wait_until_finish()
 '''
+
+
+def test_large_inputs_get_many_partitions(tmp_path, monkeypatch):
+    monkeypatch.setattr("cc100.pipeline.spark.bundle.count_partitions", lambda job: 1234)
+    with zipfile.ZipFile(tmp_path / "server.jar", "w") as archive:
+        archive.writestr("spark-version-info.properties", "version=3.5.0\n")
+    arguments = [
+        "--input",
+        str(CRAWL),
+        *DEMO,
+        "--set",
+        f"run.output={tmp_path / 'out'}",
+        "--set",
+        "runner.memory_per_worker=3221225472",
+    ]
+    jar = ["--", f"--spark_job_server_jar={tmp_path / 'server.jar'}"]
+    assert main(["spark", "bundle", *arguments, "--output", str(tmp_path / "bundle"), *jar]) == 0
+    script = (tmp_path / "bundle" / "submit.sh").read_text()
+    assert '--conf spark.executor.memory=3072m --conf spark.default.parallelism=1234 "${flags[@]}"' in script
 
 
 def test_it_is_asked_where_the_stages_write(tmp_path, capsys):
