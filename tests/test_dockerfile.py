@@ -2,8 +2,11 @@
 
 import fnmatch
 import importlib.metadata
+import os
 import pathlib
+import platform
 import re
+import subprocess
 import sys
 
 import pytest
@@ -37,9 +40,9 @@ def test_instructions_are_read_as_docker_does():
 
 
 def test_the_base_is_beams_image_of_the_locked_version(image):
-    bases = [arguments for name, arguments in image if name == "FROM"]
-    (base,) = bases
-    python, beam = re.fullmatch(r"apache/beam_python(3\.\d+)_sdk:(\d+\.\d+\.\d+)", base).groups()
+    assert [arguments for name, arguments in image if name == "FROM"] == ["${BASE}"]
+    assert image[0][0] == "ARG"
+    python, beam = re.fullmatch(r"BASE=apache/beam_python(3\.\d+)_sdk:(\d+\.\d+\.\d+)", image[0][1]).groups()
     assert beam == locked()["apache-beam"] == importlib.metadata.version("apache-beam")
     assert python in ("3.10", "3.11", "3.12")
     if sys.version_info[:2] == (3, 11):
@@ -78,7 +81,33 @@ def test_all_packages_are_there_at_locked_versions(image):
 
 def test_workers_need_no_network_and_no_compiler(image):
     run = [arguments for name, arguments in image if name == "RUN"][-1]
-    assert run.startswith("cc100 corpus ")  # compiles the kernels and loads the model, into the image
+    # compiles the kernels and loads the model, into the image, for other processors than the builder's
+    assert run.startswith("cc100 run ")
+    assert "cc100.pipeline.spark.preload" in run
+    (settings,) = [arguments for name, arguments in image if name == "ENV" and "NUMBA" in arguments]
+    assert settings.split() == [
+        "NUMBA_CPU_NAME=${CPU}",
+        'NUMBA_CPU_FEATURES=""',
+        "NUMBA_CACHE_DIR=/opt/cc100/numba-cache",
+    ]
+    assert image.index(("ENV", settings)) < image.index(("RUN", run))
     names = [name for name, _ in image]
     assert names.index("ENV", names.index("RUN")) < len(names) - 1 - names[::-1].index("RUN")
-    assert any(arguments.startswith("NUMBA_CACHE_DIR=/opt/cc100") for name, arguments in image if name == "ENV")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the image's default is for x86-64")
+def test_numba_compiles_for_the_processor_that_it_is_told():
+    code = "from numba.core.registry import cpu_target as t; print(t.target_context.codegen().magic_tuple()[1:])"
+    told = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | told, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "('x86-64-v3', '')"
+
+
+def test_hadolint_has_nothing_to_say():
+    program = pathlib.Path(sys.executable).parent / "hadolint"
+    if not program.exists():
+        pytest.skip("hadolint has no package for this machine")
+    said = subprocess.run([program, REPOSITORY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "")

@@ -14,7 +14,7 @@ from .conftest import CRAWL, DEMO, cc100, wait_for
 CORPUS_JOBS, LATER_JOBS = 11, 3
 ON_MASTER = "--master {master} --conf spark.executor.cores=1 --conf spark.ui.enabled=false"
 ON_WORKERS = (
-    "--master {rest} --deploy-mode cluster --driver-memory 512m --conf spark.standalone.submit.waitAppCompletion=true"
+    "--master {master} --deploy-mode cluster --driver-memory 512m --conf spark.standalone.submit.waitAppCompletion=true"
 )
 
 
@@ -96,6 +96,6 @@ def test_all_stages_in_client_mode_by_a_script_that_is_killed_once(bundle, local
 @pytest.mark.timeout(1200)
 def test_all_stages_in_cluster_mode(bundle, local_run, cluster):
     bundle.clear()
-    submitted = end(bundle.submit(ON_WORKERS.format(rest=cluster.rest)))
+    submitted = end(bundle.submit(ON_WORKERS.format(master=cluster.master)))
     assert len(submitted) == CORPUS_JOBS + LATER_JOBS
     assert content(bundle.out) == local_run
