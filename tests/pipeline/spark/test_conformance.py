@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from small_corpus import content
 
-from .conftest import CRAWL, DEMO, cc100, corpus_only
+from .conftest import CRAWL, DEMO, cc100
 
 PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism@v{version}"
 
@@ -41,7 +41,7 @@ def prism():
 @pytest.mark.spark
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("runner", ["two local processes", "Prism"])
-def test_the_corpus_is_the_same_on(runner, request, local_run, tmp_path):
+def test_all_stages_are_the_same_on(runner, request, local_run, tmp_path):
     arguments, flags = [], []
     if runner == "two local processes":
         arguments = ["--workers", "2", "--set", "runner.worker_processes_from=0"]
@@ -52,5 +52,5 @@ def test_the_corpus_is_the_same_on(runner, request, local_run, tmp_path):
             f"--prism_location={request.getfixturevalue('prism')}",
             "--environment_type=LOOPBACK",
         ]
-    cc100("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *arguments, *flags)
-    assert content(tmp_path / "out") == corpus_only(local_run)
+    cc100("run", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *arguments, *flags)
+    assert content(tmp_path / "out") == local_run
