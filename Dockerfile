@@ -22,7 +22,7 @@ ARG CPU=x86-64-v3
 ENV NUMBA_CPU_NAME=${CPU} NUMBA_CPU_FEATURES="" NUMBA_CACHE_DIR=/opt/cc100/numba-cache
 COPY examples/crawl /tmp/crawl
 RUN cc100 run --input /tmp/crawl --output /tmp/out --workers 1 --set tokenizer.vocab_size=auto \
-    && python -c 'from cc100.pipeline.spark.preload import preload; preload()' \
+    && python -c 'from cc100.pipeline.portable.preload import preload; preload()' \
     && rm -r /tmp/crawl /tmp/out
 
 # Beam's own entry point stays: the runner starts the workers through it.

@@ -68,6 +68,6 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["cc100 = cc100.pipeline.cli:main", "cc100-worker = cc100.pipeline.spark.worker:main"]
+        "console_scripts": ["cc100 = cc100.pipeline.cli:main", "cc100-worker = cc100.pipeline.portable.worker:main"]
     },
 )

@@ -1,4 +1,4 @@
-"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect | export | spark`.
+"""Command line: `cc100 run | corpus | tokenizer | encode | status | inspect | export | spark | flink`.
 
 Only the arguments are here; Beam and the kernels are imported when a command needs them, so that `--help` and wrong flags answer at
 once.
@@ -6,14 +6,12 @@ once.
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from cc100.pipeline.portable.engine import FLINK, SPARK, Engine
+from cc100.pipeline.portable.flags import usable_cpus
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,7 +26,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_tokenizer(commands)
     _add_encode(commands)
     _add_looks(commands)
-    _add_spark(commands)
+    _add_bundle(_add_engine(commands, SPARK))
+    _add_engine(commands, FLINK)
     add_export_arguments(commands)
     return parser
 
@@ -117,15 +116,19 @@ def _add_looks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     look.add_argument("--seed", type=int, default=0, metavar="N", help="which examples")
 
 
-def _add_spark(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    spark = commands.add_parser("spark", help="what stages need to run on Spark")
-    kinds = spark.add_subparsers(dest="spark", required=True, metavar="WHAT")
+def _add_engine(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", engine: Engine) -> Any:
+    command = commands.add_parser(engine.key, help=f"what stages need to run on {engine.name}")
+    kinds = command.add_subparsers(dest="what", required=True, metavar="WHAT")
     jar = kinds.add_parser(
         "jar",
-        help="get the jar of Beam's Spark job server into the user's cache",
+        help=f"get the jar of Beam's {engine.name} job server into the user's cache",
         description="The official jar from Maven Central where it is to be had, else one assembled by Maven from published parts.",
     )
     jar.add_argument("--assemble", action="store_true", help="assemble it anew, without asking for the official one")
+    return kinds
+
+
+def _add_bundle(kinds: Any) -> None:
     bundle = kinds.add_parser(
         "bundle",
         help="write a jar per stage for spark-submit, and a script that submits them",

@@ -19,10 +19,12 @@ from cc100.pipeline.export import ExportRequest, export
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.inspect import inspect
+from cc100.pipeline.portable.engine import ENGINES, Engine
+from cc100.pipeline.portable.jar import make_jar
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.quarantine import quarantined_inputs
 from cc100.pipeline.run import Request, run
-from cc100.pipeline.spark.commands import run_spark_command
+from cc100.pipeline.spark.commands import bundle
 from cc100.pipeline.spark.elsewhere import JobNeededError
 from cc100.pipeline.stage import StageRequest
 from cc100.pipeline.status import print_status
@@ -209,14 +211,22 @@ def _dispatch(options: argparse.Namespace, beam_flags: list[str]) -> int:
         if options.command == "tokenizer" and not options.output:
             return look_at_tokenizer(options, beam_flags)
         return run_stages(options, beam_flags, STAGES[options.command])
-    if options.command == "spark":
-        return run_spark_command(options, beam_flags)
+    if options.command in ENGINES:
+        is_bundle = options.what == "bundle"
+        return bundle(options, beam_flags) if is_bundle else get_jar(ENGINES[options.command], options.assemble)
     if options.command == "export":
         return run_export_command(options)
     storage = open_storage(options.folder)
     if options.command == "status":
         return print_status(storage, open_console(), options.verify)
     return inspect(storage, options.what, options.examples, options.seed, open_console())
+
+
+def get_jar(engine: Engine, force_assembly: bool) -> int:
+    """`cc100 spark jar` and `cc100 flink jar`."""
+    jar = make_jar(engine, lambda line: print(line, file=sys.stderr, flush=True), force_assembly)
+    print(f"{jar.path}: {jar.bytes:,} bytes, {engine.name} {jar.version}, {jar.origin}, SHA-256 {jar.sha256}")
+    return 0
 
 
 def _check_looks(options: argparse.Namespace) -> None:

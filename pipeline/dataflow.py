@@ -9,7 +9,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from cc100.pipeline.spark.faults import told_error
+from cc100.pipeline.portable.faults import told_error
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms import candidates, decide, elect, mark
 

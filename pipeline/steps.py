@@ -9,13 +9,15 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.pipeline.dataflow import check_dataflow, check_output, dataflow_options, explain_failure, is_dataflow
+from cc100.pipeline.flink.flags import is_flink, is_one_flink_jvm, plan_flink
 from cc100.pipeline.fork_server import ForkServer
 from cc100.pipeline.local_runner import LocalRunner
 from cc100.pipeline.plan import JVM_COPIES, LOCAL_COPIES
+from cc100.pipeline.portable.faults import told_error
+from cc100.pipeline.portable.job_server import ServedPlan
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.spark.elsewhere import JobNeededError, is_elsewhere
-from cc100.pipeline.spark.faults import explain, told_error
-from cc100.pipeline.spark.flags import SparkPlan, is_one_jvm, is_spark, plan_spark
+from cc100.pipeline.spark.flags import is_one_jvm, is_spark, plan_spark
 from cc100.shards import layout
 from cc100.shards.errors import Cc100Error, StorageError
 from cc100.shards.manifest import to_json
@@ -24,7 +26,6 @@ from cc100.transforms.storage import Storage, StoredFile
 
 Build = Callable[[beam.Pipeline], Any]
 _PRISM = "PrismRunner"
-RUNNER_LOG = f"{layout.RUN}/log/spark.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Runner:
         flags: Beam's own flags.
         workers: processes of the local runner for steps without a shuffle.
         server: where they are forked; None: such steps run in this process too.
-        memory_per_worker: bytes, the setting; what a local master of Spark gets as heap follows from it.
+        memory_per_worker: bytes, the setting; what a local engine in Java gets as heap follows from it.
         partitions: of a shuffle, where executors share it; 1: as Spark chooses.
 
     Attributes:
@@ -79,12 +80,15 @@ class Runner:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
         is_prism = self._options.get_all_options()["runner"] == _PRISM
-        self.copies = JVM_COPIES if is_one_jvm(flags) else LOCAL_COPIES if self.is_local or is_prism else 0
+        is_jvm = is_one_jvm(flags) or is_one_flink_jvm(flags)
+        self.copies = JVM_COPIES if is_jvm else LOCAL_COPIES if self.is_local or is_prism else 0
         self._workers, self._server = workers, server
         self.is_elsewhere = is_elsewhere(flags)
-        self._spark: SparkPlan | None = None
+        self._served: ServedPlan | None = None
         if is_spark(flags) and not self.is_elsewhere:
-            self._spark = plan_spark(flags, memory_per_worker, partitions)
+            self._served = plan_spark(flags, memory_per_worker, partitions)
+        elif is_flink(flags):
+            self._served = plan_flink(flags, memory_per_worker)
         self._flags = flags if is_dataflow(flags) else None
         if self._flags is not None:
             check_dataflow(flags)
@@ -111,8 +115,8 @@ class Runner:
             runner = LocalRunner(server)
             if server is not None:
                 options["direct_num_workers"] = self._workers
-        elif self._spark is not None:
-            options = self._spark.options | {"job_endpoint": self._spark.server().endpoint}
+        elif self._served is not None:
+            options = self._served.options | {"job_endpoint": self._served.server().endpoint}
         elif self._flags is not None:
             options = dataflow_options(self._flags, name)
         pipeline = beam.Pipeline(runner=runner, options=PipelineOptions.from_dictionary(options))
@@ -136,18 +140,18 @@ class Runner:
     def _known_error(self, error: Exception) -> Cc100Error | None:
         """What a step raised, out of the text that runners wrap it in; None where nobody foresaw it."""
         told = explain_failure(error) or told_error(str(error))
-        if told is None and self._spark is not None:
-            text = f"{error}\n{self._spark.server().read_log()}"
-            told = f"Spark: {explain(text, self._spark.spark)}"
+        if told is None and self._served is not None:
+            told = self._served.explain(str(error))
         return None if told is None else Cc100Error(told)
 
     def watched(self, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
         """Tell what the runner waits for while a job runs."""
-        return self._spark.server().watched(say) if self._spark is not None else contextlib.nullcontext()
+        return self._served.server().watched(say) if self._served is not None else contextlib.nullcontext()
 
-    def log(self) -> bytes:
-        """What the runner's own processes have said so far; empty where there are none."""
-        return self._spark.server().read_log().encode() if self._spark is not None else b""
+    def keep_log(self, storage: Storage) -> None:
+        """Write what the runner's own processes have said so far, where there are any."""
+        if self._served is not None and (log := self._served.server().read_log()):
+            storage.write(f"{layout.RUN}/log/{self._served.engine.key}.log", log.encode())
 
 
 def run_step(
@@ -194,8 +198,7 @@ def _kept_log(storage: Storage, runner: Runner) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(Cc100Error):
-            if log := runner.log():
-                storage.write(RUNNER_LOG, log)
+            runner.keep_log(storage)
 
 
 def _step_name(name: str) -> str:

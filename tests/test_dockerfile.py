@@ -83,7 +83,7 @@ def test_workers_need_no_network_and_no_compiler(image):
     run = [arguments for name, arguments in image if name == "RUN"][-1]
     # compiles the kernels and loads the model, into the image, for other processors than the builder's
     assert run.startswith("cc100 run ")
-    assert "cc100.pipeline.spark.preload" in run
+    assert "cc100.pipeline.portable.preload" in run
     (settings,) = [arguments for name, arguments in image if name == "ENV" and "NUMBA" in arguments]
     assert settings.split() == [
         "NUMBA_CPU_NAME=${CPU}",

@@ -1,1 +1,1 @@
-"""Stages on Spark: job-server jar, job server, worker processes, bundles for spark-submit."""
+"""Stages on Spark: the user's flags completed, bundles for spark-submit, and the parts of a job server."""

@@ -21,7 +21,8 @@ from google.protobuf import json_format
 
 from cc100.pipeline.graphs import Graph, stage_graphs
 from cc100.pipeline.plan import count_partitions
-from cc100.pipeline.spark.flags import executor_settings, worker_options
+from cc100.pipeline.portable.flags import worker_options
+from cc100.pipeline.spark.flags import executor_settings
 from cc100.transforms.job import Job
 
 MAIN_CLASS = "org.apache.beam.runners.spark.SparkPipelineRunner"

@@ -1,33 +1,21 @@
-"""`cc100 spark jar | bundle`."""
+"""`cc100 spark bundle`."""
 
 import argparse
 import pathlib
-import sys
+
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.pipeline.config import load_settings
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.plan import check_memory, make_plan
+from cc100.pipeline.portable.engine import SPARK
+from cc100.pipeline.portable.jar import find_or_named_jar
 from cc100.pipeline.run import find_model
 from cc100.pipeline.spark.bundle import write_bundle
-from cc100.pipeline.spark.flags import find_or_named_jar
-from cc100.pipeline.spark.jar import make_jar
 from cc100.shards import layout
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms.job import Job, load_job
 from cc100.transforms.storage import Storage, absolute
-
-
-def run_spark_command(options: argparse.Namespace, beam_flags: list[str]) -> int:
-    """Run `cc100 spark ...`; its exit code.
-
-    Raises:
-        Cc100Error: with a line for the user.
-    """
-    if options.spark == "bundle":
-        return bundle(options, beam_flags)
-    jar = make_jar(lambda line: print(line, file=sys.stderr, flush=True), options.assemble)
-    print(f"{jar.path}: {jar.bytes:,} bytes, Spark {jar.spark}, {jar.origin}, SHA-256 {jar.sha256}")
-    return 0
 
 
 def bundle(options: argparse.Namespace, beam_flags: list[str]) -> int:
@@ -41,7 +29,7 @@ def bundle(options: argparse.Namespace, beam_flags: list[str]) -> int:
         raise ConfigurationError(
             "cc100 spark bundle: where the stages write is run.output; give it in --config or by --set run.output=URI"
         )
-    jar = find_or_named_jar(beam_flags)
+    jar, _ = find_or_named_jar(SPARK, PipelineOptions(beam_flags).get_all_options()[SPARK.jar_flag])
     storage = Storage(absolute(settings.run.output))
     names, base = options.input or list(settings.run.input), options.base or settings.run.base
     inputs = resolve_inputs(names, base, settings)

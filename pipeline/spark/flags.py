@@ -1,56 +1,26 @@
 """Beam's flags for Spark: what the user gave, completed by what a run needs; and what can be known before it begins."""
 
-import dataclasses
-import pathlib
 import re
-import shutil
 import socket
-import sys
 from collections.abc import Iterable
-from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from cc100.pipeline.spark.jar import find_jar, has_renamed_guava, spark_version
-from cc100.pipeline.spark.java import MODULE_OPTIONS, find_java
-from cc100.pipeline.spark.job_server import JobServer, shared_server
+from cc100.pipeline.portable.engine import SPARK
+from cc100.pipeline.portable.flags import heap, usable_cpus, with_heap, worker_options
+from cc100.pipeline.portable.jar import find_or_named_jar, has_renamed_guava
+from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
+from cc100.pipeline.portable.job_server import ServedPlan
 from cc100.shards.errors import ConfigurationError
-from cc100.shards.settings import MIB
 
 RUNNER = "SparkRunner"
 _LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?")
 _MASTER = re.compile(r"spark://([^:/,]+):(\d+)")
 _TASK_FAILURES = 4
-_LEAST_HEAP_BYTES = 1024 * MIB  # Spark itself wants half of it
 _CONNECT_TIMEOUT_S = 5.0
 _ONE_APPLICATION = "beam.spark.test.reuseSparkContext"
 """Beam's name for it; the jobs of all steps run in one application, so that executors start and fetch the jar once."""
 _LOOPBACK = ("localhost", "127.0.0.1")
-
-
-@dataclasses.dataclass(frozen=True)
-class SparkPlan:
-    """How a command reaches Spark.
-
-    Attributes:
-        master: Spark's master URL.
-        java: the Java launcher.
-        jvm_options: options of the job server's JVM, Spark's settings among them.
-        jar: the job-server jar.
-        spark: version of Spark in it.
-        options: pipeline options of every job, without the job server's address.
-    """
-
-    master: str
-    java: str
-    jvm_options: tuple[str, ...]
-    jar: str
-    spark: str
-    options: dict[str, Any]
-
-    def server(self) -> JobServer:
-        """The job server; started at the first call and shared by all jobs of this process."""
-        return shared_server(self.java, self.jvm_options, self.jar, self.master)
 
 
 def is_spark(flags: Iterable[str]) -> bool:
@@ -65,7 +35,7 @@ def is_one_jvm(flags: Iterable[str]) -> bool:
     return given["runner"] == RUNNER and _LOCAL_MASTER.fullmatch(given["spark_master_url"]) is not None
 
 
-def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1) -> SparkPlan:
+def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1) -> ServedPlan:
     """Complete the user's flags; nothing is started.
 
     Args:
@@ -78,67 +48,25 @@ def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1
     """
     given = PipelineOptions(list(flags)).get_all_options()
     master = _check_master(given["spark_master_url"])
-    java = find_java(given["job_server_java_launcher"])
-    jar, spark = _jar(given["spark_job_server_jar"])
+    java = find_java(SPARK.name, given["job_server_java_launcher"])
+    jar, version = find_or_named_jar(SPARK, given[SPARK.jar_flag])
     settings = tuple(given["job_server_jvm_properties"] or ())
     cores = executor_cores(master, settings)
     options = PipelineOptions(list(flags)).get_all_options(drop_default=True)
-    for name in ("spark_job_server_jar", "job_server_jvm_properties", "job_server_java_launcher"):
+    for name in (SPARK.jar_flag, "job_server_jvm_properties", "job_server_java_launcher"):
         options.pop(name, None)
     options |= {"runner": "PortableRunner", **worker_options(given, cores)}
     sizes = executor_settings(memory_per_worker, partitions)
     jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, sizes), *settings)
-    if _LOCAL_MASTER.fullmatch(master) and not any(setting.startswith("-Xmx") for setting in settings):
-        jvm = (*jvm, f"-Xmx{sizes['spark.executor.memory']}")
-    return SparkPlan(master, java, jvm, jar, spark, options)
-
-
-def worker_options(given: dict[str, Any], cores: int) -> dict[str, Any]:
-    """Pipeline options that say how executors start workers: PROCESS, one for each core, none kept after its stage.
-
-    Args:
-        given: all options, with defaults.
-        cores: cores of an executor.
-
-    Raises:
-        ConfigurationError: this environment has no worker program to name.
-    """
-    options: dict[str, Any] = {"sdk_location": "container"}  # nothing is staged: workers have the package
-    options["experiments"] = [*(given["experiments"] or []), "disable_logging_submission_environment"]
-    options["sdk_worker_parallelism"] = (
-        given["sdk_worker_parallelism"] if int(given["sdk_worker_parallelism"]) != 1 else cores
-    )
-    if given["environment_type"] is None:
-        options["environment_type"] = "PROCESS"
-    if given["environment_type"] in (None, "PROCESS") and not given["environment_config"]:
-        named = given["environment_options"] or []
-        if not any(option.startswith("process_command=") for option in named):
-            options["environment_options"] = [*named, f"process_command={worker_program()}"]
-    return options
-
-
-def worker_program() -> str:
-    """Path of `cc100-worker` in this environment.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    beside = pathlib.Path(sys.executable).parent / "cc100-worker"
-    found = str(beside) if beside.exists() else shutil.which("cc100-worker")
-    if found is None:
-        raise ConfigurationError(
-            f"no cc100-worker beside {sys.executable}: install this package with pip, or name its place on the workers with "
-            "-- --environment_option=process_command=PATH"
-        )
-    return found
+    if _LOCAL_MASTER.fullmatch(master):
+        jvm = with_heap(jvm, settings, memory_per_worker)
+    return ServedPlan(SPARK, master, java, jvm, jar, version, options)
 
 
 def executor_cores(master: str, settings: Iterable[str]) -> int:
     """Cores of an executor: of a local master, as Spark's settings say, or one."""
     local = _LOCAL_MASTER.fullmatch(master)
     if local:
-        from cc100.pipeline.cli import usable_cpus
-
         return usable_cpus() if local[1] == "*" else int(local[1] or 1)
     for setting in settings:
         found = re.fullmatch(r"-Dspark\.executor\.cores=(\d+)", setting)
@@ -154,7 +82,7 @@ def executor_settings(memory_per_worker: int, partitions: int) -> dict[str, str]
         memory_per_worker: bytes.
         partitions: of a shuffle; 1: as many as the cluster has cores.
     """
-    settings = {"spark.executor.memory": f"{max(memory_per_worker, _LEAST_HEAP_BYTES) >> 20}m"}
+    settings = {"spark.executor.memory": heap(memory_per_worker)}
     if partitions > 1:  # a task holds what it sends: more and smaller ones, whatever the number of executors
         settings["spark.default.parallelism"] = str(partitions)
     return settings
@@ -175,25 +103,6 @@ def _spark_settings(master: str, given: Iterable[str], jar: str, sizes: dict[str
             settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     own = {setting[2:].partition("=")[0] for setting in given if setting.startswith("-D")}
     return [f"-D{name}={value}" for name, value in settings.items() if name not in own]
-
-
-def find_or_named_jar(flags: Iterable[str]) -> str:
-    """Path of the jar that the flags name, or of that in the cache.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    return _jar(PipelineOptions(list(flags)).get_all_options()["spark_job_server_jar"])[0]
-
-
-def _jar(named: str | None) -> tuple[str, str]:
-    if named is None:
-        jar = find_jar()
-        return jar.path, jar.spark
-    path = pathlib.Path(named)
-    if not path.is_file():
-        raise ConfigurationError(f"--spark_job_server_jar {named}: there is no such file; cc100 spark jar makes one")
-    return str(path.absolute()), spark_version(path)
 
 
 def _check_master(master: str) -> str:

@@ -31,7 +31,7 @@ def cc100(*arguments, code=0):
 
 def job_folders():
     """Temporary folders of job servers; none may stay."""
-    return list(pathlib.Path("/tmp").glob("cc100-spark-*"))
+    return list(pathlib.Path("/tmp").glob("cc100-job-server-*"))
 
 
 def wait_for(condition, process, seconds=240):

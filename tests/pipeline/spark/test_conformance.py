@@ -1,14 +1,15 @@
-"""The same bytes from the other runners: local with two processes, and Beam's Prism; Spark has tests of its own."""
+"""The same bytes from the other runners: local with two processes, Beam's Prism, Flink; Spark has tests of its own."""
 
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
 from small_corpus import content
 
-from .conftest import CRAWL, DEMO, cc100
+from .conftest import CRAWL, DEMO, cc100, job_folders, start, wait_for, workers_of
 
 PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism@v{version}"
 
@@ -38,19 +39,48 @@ def prism():
     return folder / "prism"
 
 
+def on_prism(request):
+    location = request.getfixturevalue("prism")
+    return [], ["--", "--runner=PrismRunner", f"--prism_location={location}", "--environment_type=LOOPBACK"]
+
+
+def on_flink(request):
+    cc100("flink", "jar")
+    return [], ["--", "--runner=FlinkRunner", "--parallelism=2"]
+
+
+def on_two_processes(request):
+    return ["--workers", "2", "--set", "runner.worker_processes_from=0"], []
+
+
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("runner", ["two local processes", "Prism"])
-def test_all_stages_are_the_same_on(runner, request, local_run, tmp_path):
-    arguments, flags = [], []
-    if runner == "two local processes":
-        arguments = ["--workers", "2", "--set", "runner.worker_processes_from=0"]
-    else:
-        flags = [
-            "--",
-            "--runner=PrismRunner",
-            f"--prism_location={request.getfixturevalue('prism')}",
-            "--environment_type=LOOPBACK",
-        ]
+@pytest.mark.parametrize("runner", [on_two_processes, on_prism, on_flink])
+def test_all_stages_are_the_same(runner, request, local_run, tmp_path):
+    arguments, flags = runner(request)
     cc100("run", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *arguments, *flags)
     assert content(tmp_path / "out") == local_run
+    assert not job_folders()
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_flink_goes_on_when_its_workers_are_killed(request, local_run, tmp_path):
+    out = tmp_path / "out"
+    _, flags = on_flink(request)
+    process = start("run", "--input", CRAWL, "--output", out, *DEMO, *flags)
+    extracted = out / "run" / "steps" / "extract.json"
+    workers = wait_for(lambda: extracted.exists() and workers_of(children(process.pid)), process)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert content(out) == local_run
+
+
+def children(parent):
+    """Process numbers of a process's children."""
+    pids = []
+    for tasks in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
+        pids += map(int, tasks.read_text().split())
+    return pids

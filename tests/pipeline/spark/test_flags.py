@@ -1,29 +1,17 @@
 """What is known before anything starts on Spark: Java, the jar, the master, the worker program; one line each."""
 
 import os
-import pathlib
 import socket
-import stat
 import zipfile
 
 import pytest
+from java_programs import make_java
 
-from cc100.pipeline.spark import flags as spark_flags
-from cc100.pipeline.spark import jar as jars
+from cc100.pipeline.portable import flags as portable_flags
 from cc100.pipeline.spark.flags import executor_cores, is_one_jvm, is_spark, plan_spark
-from cc100.pipeline.spark.java import find_java
 from cc100.shards.errors import ConfigurationError
 
 SPARK = "--runner=SparkRunner"
-
-
-def make_java(folder, version):
-    """A program that says that it is this Java."""
-    program = pathlib.Path(folder) / "bin" / "java"
-    program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2025-04-15' >&2\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return program
 
 
 @pytest.fixture
@@ -63,7 +51,7 @@ def test_a_plain_command_line_is_completed(java, jar):
     made = plan("--spark_master_url=local[2]", f"--spark_job_server_jar={jar}", "--s3_region_name=us-east-1")
     assert made.java == str(java)
     assert made.jar == str(jar)
-    assert made.spark == "3.5.0"
+    assert made.version == "3.5.0"
     assert made.master == "local[2,4]"  # a local master fails a job at the first failed task, unless told otherwise
     assert made.options["environment_type"] == "PROCESS"
     assert made.options["sdk_worker_parallelism"] == 2
@@ -138,27 +126,6 @@ def test_a_local_master_holds_whole_shuffles():
     assert not is_one_jvm([])
 
 
-def test_no_java(monkeypatch, tmp_path):
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="needs Java 11 or 17, and java cannot be run"):
-        find_java()
-
-
-@pytest.mark.parametrize("version", ["21.0.2", "1.8.0_402"])
-def test_another_java(monkeypatch, tmp_path, version):
-    make_java(tmp_path / "other", version)
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "other"))
-    with pytest.raises(ConfigurationError, match=r"needs Java 11 or 17; .*/java is Java (21|8)\. Set JAVA_HOME"):
-        find_java()
-
-
-def test_java_11_will_do(monkeypatch, tmp_path):
-    made = make_java(tmp_path / "eleven", "11.0.22")
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "eleven"))
-    assert find_java() == str(made)
-
-
 def test_no_jar(java, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ConfigurationError, match="Run cc100 spark jar once"):
@@ -189,60 +156,7 @@ def test_no_master_at_the_address(java, jar, master):
 
 
 def test_no_worker_program(java, jar, monkeypatch, tmp_path):
-    monkeypatch.setattr(spark_flags.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(portable_flags.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="no cc100-worker beside"):
         plan("--spark_master_url=local[2]", f"--spark_job_server_jar={jar}")
-
-
-class Maven:
-    """A program in the place of Maven: has the official jar or not."""
-
-    def __init__(self, folder, has_official):
-        self.calls = folder / "calls"
-        program = folder / "bin" / "mvn"
-        program.parent.mkdir(parents=True)
-        made = folder / "made.jar"
-        with zipfile.ZipFile(made, "w") as archive:
-            archive.writestr("spark-version-info.properties", "version=3.5.0\n")
-        program.write_text(
-            f"""#!/bin/sh
-echo "$*" >> {self.calls}
-case "$*" in
-*dependency:copy*) {"true" if has_official else "exit 1"}; cp {made} ./official.jar;;
-*package*) test -f pom.xml && mkdir target && cp {made} target/spark-job-server-1.jar;;
-esac
-"""
-        )
-        program.chmod(0o755)
-        self.path = f"{program.parent}:/usr/bin:/bin"
-
-
-@pytest.mark.parametrize("has_official", [True, False])
-def test_the_jar_is_made_once_and_recorded(tmp_path, monkeypatch, has_official):
-    maven = Maven(tmp_path / "maven", has_official)
-    monkeypatch.setenv("PATH", maven.path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    said = []
-    made = jars.make_jar(said.append)
-    assert made == jars.find_jar() == jars.make_jar(said.append)
-    assert len(maven.calls.read_text().splitlines()) == (1 if has_official else 2)
-    assert made.sha256 == jars.sha256_of(pathlib.Path(made.path))
-    assert made.spark == "3.5.0"
-    if has_official:
-        assert made.origin == jars.OFFICIAL
-        assert not said
-    else:
-        assert "beam-runners-spark-3:2.70.0" in made.origin
-        assert "not to be had" in said[0]
-    pathlib.Path(made.path).write_bytes(b"cut")
-    with pytest.raises(ConfigurationError, match=r"as recorded\. Run cc100 spark jar again"):
-        jars.find_jar()
-    assert jars.make_jar(said.append).sha256 == made.sha256
-
-
-def test_no_maven(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(ConfigurationError, match=r"Maven .* is not in PATH"):
-        jars.make_jar(print)

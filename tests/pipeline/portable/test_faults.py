@@ -2,7 +2,7 @@
 
 import pytest
 
-from cc100.pipeline.spark.faults import explain, told_error
+from cc100.pipeline.portable.faults import explain, told_error
 
 TRACE = """26/11/25 23:32:11 ERROR TaskSetManager: Task 1 in stage 2.0 failed 4 times; aborting job
 org.apache.spark.SparkException: Job aborted due to stage failure: Task 1 in stage 2.0 failed 4 times, most recent failure: Lost task 1.3
@@ -19,12 +19,15 @@ Caused by: java.util.concurrent.ExecutionException: something
 
 def test_what_this_package_said_comes_first():
     said = "cannot open /out/x.parquet: No space left on device. Free some space and run the same command again"
-    assert explain(TRACE.format(line=f"cc100.shards.errors.StorageError: {said}")) == said
+    assert explain(TRACE.format(line=f"cc100.shards.errors.StorageError: {said}"), "Spark") == said
     assert told_error("nothing of ours") is None
 
 
 def test_the_first_error_of_a_worker():
-    assert explain(TRACE.format(line="ZeroDivisionError: division by zero")) == "ZeroDivisionError: division by zero"
+    assert (
+        explain(TRACE.format(line="ZeroDivisionError: division by zero"), "Spark")
+        == "ZeroDivisionError: division by zero"
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,4 +49,4 @@ def test_the_first_error_of_a_worker():
     ],
 )  # fmt: skip
 def test_causes_that_are_known(text, expected):
-    assert explain(text, "3.5.0").startswith(expected)
+    assert explain(text, "Spark", "3.5.0").startswith(expected)

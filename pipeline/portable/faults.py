@@ -1,4 +1,4 @@
-"""What went wrong on Spark, as one line: the first error of a worker, or the cause that hundreds of lines of Java trace stand for."""
+"""What went wrong on an engine, as one line: the first error of a worker, or the cause that hundreds of lines of Java trace stand for."""
 
 import re
 
@@ -14,17 +14,17 @@ _PYTHON = re.compile(
 KNOWN = (
     (
         re.compile(r"InvalidClassException: org\.apache\.spark|serialVersionUID|RpcEnv.*incompatible"),
-        "the cluster runs another version of Spark than the job server ({spark}): give it a jar of its own version "
+        "the cluster runs another version of Spark than the job server ({version}): give it a jar of its own version "
         "(-- --spark_job_server_jar=FILE), or submit bundles (cc100 spark bundle)",
     ),
     (
         re.compile(r"All masters are unresponsive|Failed to connect to (?:/|master)|Could not connect to spark://"),
-        "no Spark master answers at that address; check --spark_master_url, and that the master's Spark is {spark}",
+        "no Spark master answers at that address; check --spark_master_url, and that the master's Spark is {version}",
     ),
     (
         re.compile(r"OutOfMemoryError"),
-        "Java heap space of Spark is used up. Give executors more (-- --job_server_jvm_property=-Dspark.executor.memory=4g; for a local "
-        "master -- --job_server_jvm_property=-Xmx8g), or set runner.passes higher in a new folder",
+        "Java heap space of {engine} is used up. Set runner.memory_per_worker to more, from which it follows (or on a cluster of Flink "
+        "the memory of its task managers), or runner.passes higher in a new folder",
     ),
     (
         re.compile(r"Cannot run program \"([^\"]+)\".*?No such file", re.DOTALL),
@@ -33,7 +33,7 @@ KNOWN = (
     ),
     (
         re.compile(r"ExecutorLostFailure \(([^\n]*)"),
-        "an executor was lost more often than Spark tries again: {0}",
+        "an executor was lost more often than {engine} tries again: {0}",
     ),
     (
         re.compile(r"Process died with exit code (\d+)"),
@@ -41,7 +41,7 @@ KNOWN = (
     ),
     (
         re.compile(r"(?:CANCELLED: call already cancelled|Call is already cancelled|UNAVAILABLE|Stream closed)"),
-        "a worker process ended while it worked, more often than Spark tries again. Usually the kernel ended it for want of memory: "
+        "a worker process ended while it worked, more often than {engine} tries again. Usually the kernel ended it for want of memory: "
         "fewer cores for each executor, or smaller row groups",
     ),
     (
@@ -54,12 +54,13 @@ _ROOTS = re.compile(
 )
 
 
-def explain(text: str, spark: str = "3.5") -> str:
+def explain(text: str, engine: str, version: str = "") -> str:
     """The line of a log or an error message that tells best what went wrong.
 
     Args:
         text: log of the job server and the driver, or the message of a failed job.
-        spark: version of the job server's Spark.
+        engine: name of the engine.
+        version: its version in the job server.
     """
     told = told_error(text)
     if told is not None:
@@ -67,7 +68,7 @@ def explain(text: str, spark: str = "3.5") -> str:
     for pattern, line in KNOWN:
         found = pattern.search(text)
         if found:
-            return line.format(*found.groups(), spark=spark)
+            return line.format(*found.groups(), engine=engine, version=version)
     python = _PYTHON.search(text)
     if python:
         return python[1]

@@ -68,7 +68,13 @@ def _connect(owner: int) -> socket.socket:
             return _try(address)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(address)
-        command = [sys.executable, "-c", "from cc100.pipeline.spark.worker import serve; serve()", address, str(owner)]
+        command = [
+            sys.executable,
+            "-c",
+            "from cc100.pipeline.portable.worker import serve; serve()",
+            address,
+            str(owner),
+        ]
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline and server.poll() is None:
@@ -134,7 +140,7 @@ def _load() -> None:
     import apache_beam.runners.worker.sdk_worker_main
 
     with contextlib.suppress(Exception):  # workers will meet the same error, and report it
-        from cc100.pipeline.spark.preload import preload
+        from cc100.pipeline.portable.preload import preload
 
         preload()
     logging.disable(logging.NOTSET)

@@ -1,8 +1,9 @@
-"""Beam's job server for Spark: one Java process for all Beam jobs of a command, and Spark's driver at the same time."""
+"""Beam's job server for an engine: one Java process for all Beam jobs of a command, and Spark's driver at the same time."""
 
 import atexit
 import contextlib
 import ctypes
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -13,8 +14,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from cc100.pipeline.spark.faults import explain
+from cc100.pipeline.portable.engine import Engine
+from cc100.pipeline.portable.faults import explain
 from cc100.shards.errors import Cc100Error
 
 _START_TIMEOUT_S = 300.0
@@ -23,7 +26,7 @@ _WATCH_S = 2.0
 _WAITING = b"Initial job has not accepted any resources"
 _STOP_TIMEOUT_S = 20.0
 _PR_SET_PDEATHSIG = 1
-_PREFIX = "cc100-spark-"
+_PREFIX = "cc100-job-server-"
 LOG_NAME = "job-server.log"
 
 
@@ -31,26 +34,28 @@ class JobServer:
     """A running job server.
 
     Args:
+        engine: for which engine.
         java: the launcher.
         options: options of the JVM.
         jar: the job-server jar.
-        master: Spark's master URL.
+        master: the engine's master.
 
     Attributes:
         endpoint: where it takes jobs.
-        log: path of what it and Spark's driver have to say.
+        log: path of what it and the driver have to say.
 
     Raises:
         Cc100Error: it did not start.
     """
 
-    def __init__(self, java: str, options: Sequence[str], jar: str, master: str) -> None:
+    def __init__(self, engine: Engine, java: str, options: Sequence[str], jar: str, master: str) -> None:
         _delete_stale()
+        self._engine = engine
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.log = self._folder / LOG_NAME
         port = _free_port()
         self.endpoint = f"localhost:{port}"
-        command = [java, *options, f"-Djava.io.tmpdir={self._folder}", "-jar", jar, "--spark-master-url", master]
+        command = [java, *options, f"-Djava.io.tmpdir={self._folder}", "-jar", jar, engine.master_argument, master]
         command += ["--job-port", str(port), "--artifact-port", "0", "--expansion-port", "0"]
         command += ["--artifacts-dir", str(self._folder / "artifacts")]
         with open(self.log, "wb") as log:
@@ -74,16 +79,18 @@ class JobServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise Cc100Error(
-                    f"the Spark job server ended with exit code {self._process.returncode}: {self.reason()}"
+                    f"the {self._engine.name} job server ended with exit code {self._process.returncode}: {self.reason()}"
                 )
             with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
                 return
             time.sleep(_POLL_S)
-        raise Cc100Error(f"the Spark job server did not start within {_START_TIMEOUT_S:.0f} s: {self.reason()}")
+        raise Cc100Error(
+            f"the {self._engine.name} job server did not start within {_START_TIMEOUT_S:.0f} s: {self.reason()}"
+        )
 
     def reason(self) -> str:
         """The line of the log that tells best what went wrong."""
-        return explain(self.read_log())
+        return explain(self.read_log(), self._engine.name)
 
     def read_log(self) -> str:
         """What the server and the driver said so far."""
@@ -152,11 +159,39 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-_servers: dict[str, JobServer] = {}
+_servers: dict[tuple[str, str], JobServer] = {}
 
 
-def shared_server(java: str, options: tuple[str, ...], jar: str, master: str) -> JobServer:
-    """The job server of this process for a master; started at the first call, with the options that this gives."""
-    if master not in _servers:
-        _servers[master] = JobServer(java, options, jar, master)
-    return _servers[master]
+@dataclasses.dataclass(frozen=True)
+class ServedPlan:
+    """How a command reaches an engine.
+
+    Attributes:
+        engine: the engine.
+        master: the engine's master.
+        java: the Java launcher.
+        jvm_options: options of the job server's JVM, the engine's settings among them.
+        jar: the job-server jar.
+        version: version of the engine in it.
+        options: pipeline options of every job, without the job server's address.
+    """
+
+    engine: Engine
+    master: str
+    java: str
+    jvm_options: tuple[str, ...]
+    jar: str
+    version: str
+    options: dict[str, Any]
+
+    def server(self) -> JobServer:
+        """The job server; started at the first call and shared by all jobs of this process for that master."""
+        key = self.engine.key, self.master
+        if key not in _servers:
+            _servers[key] = JobServer(self.engine, self.java, self.jvm_options, self.jar, self.master)
+        return _servers[key]
+
+    def explain(self, text: str) -> str:
+        """The line of an error message and the server's log that tells best what went wrong."""
+        told = explain(f"{text}\n{self.server().read_log()}", self.engine.name, self.version)
+        return f"{self.engine.name}: {told}"

@@ -14,9 +14,9 @@ from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPool
 
 from cc100.pipeline.config import load_settings
 from cc100.pipeline.inputs import resolve_inputs
+from cc100.pipeline.portable import worker
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
-from cc100.pipeline.spark import worker
 from cc100.transforms.storage import Storage
 
 REPOSITORY = pathlib.Path(__file__).parent.parent.parent.parent

@@ -1,0 +1,1 @@
+"""Stages on Flink: the user's flags completed, and the parts of a job server."""

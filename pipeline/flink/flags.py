@@ -1,0 +1,89 @@
+"""Beam's flags for Flink: what the user gave, completed by what a run needs; and what can be known before it begins."""
+
+import re
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from cc100.pipeline.portable.engine import FLINK
+from cc100.pipeline.portable.flags import usable_cpus, with_heap, worker_options
+from cc100.pipeline.portable.jar import find_or_named_jar
+from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
+from cc100.pipeline.portable.job_server import ServedPlan
+from cc100.shards.errors import ConfigurationError
+
+RUNNER = "FlinkRunner"
+_LOCAL_MASTERS = ("[local]", "[auto]")
+_MASTER = re.compile(r"(?:https?://)?([^:/,]+):(\d+)")
+_TASK_RETRIES = 3
+_CONNECT_TIMEOUT_S = 5.0
+
+
+def is_flink(flags: Iterable[str]) -> bool:
+    """True where Beam's flags name the Flink runner and no job server that runs already."""
+    given = PipelineOptions(list(flags)).get_all_options()
+    return given["runner"] == RUNNER and not given["job_endpoint"] and not given["flink_submit_uber_jar"]
+
+
+def is_one_flink_jvm(flags: Iterable[str]) -> bool:
+    """True for a local Flink: one JVM is everything."""
+    given = PipelineOptions(list(flags)).get_all_options()
+    return given["runner"] == RUNNER and given["flink_master"] in _LOCAL_MASTERS
+
+
+def plan_flink(flags: Iterable[str], memory_per_worker: int) -> ServedPlan:
+    """Complete the user's flags; nothing is started.
+
+    Args:
+        flags: as the user gave them.
+        memory_per_worker: bytes; the heap of a local Flink.
+
+    Raises:
+        ConfigurationError: there is no Java, jar, worker program or master, or not the right one.
+    """
+    given = PipelineOptions(list(flags)).get_all_options()
+    master = _check_master(given["flink_master"])
+    java = find_java(FLINK.name, given["job_server_java_launcher"])
+    jar, version = find_or_named_jar(FLINK, given[FLINK.jar_flag])
+    options = PipelineOptions(list(flags)).get_all_options(drop_default=True)
+    for name in (FLINK.jar_flag, "job_server_jvm_properties", "job_server_java_launcher"):
+        options.pop(name, None)
+    is_local = master in _LOCAL_MASTERS
+    slots = _slots(given) if is_local else 1
+    options |= {"runner": "PortableRunner", "flink_master": master, **worker_options(given, slots)}
+    # an option of the Java side, which starts a job anew only if told to: a dead worker fails its task
+    options |= {"number_of_execution_retries": _TASK_RETRIES}
+    settings = tuple(given["job_server_jvm_properties"] or ())
+    jvm = (*MODULE_OPTIONS, *settings)
+    if is_local:
+        options["parallelism"] = slots
+        jvm = with_heap(jvm, settings, memory_per_worker)
+    return ServedPlan(FLINK, master, java, jvm, jar, version, options)
+
+
+def _slots(given: dict[str, Any]) -> int:
+    return int(given["parallelism"]) if int(given["parallelism"]) > 0 else usable_cpus()
+
+
+def _check_master(master: str) -> str:
+    """A master that answers.
+
+    Raises:
+        ConfigurationError: it is no master's address, or nothing listens there.
+    """
+    if master in _LOCAL_MASTERS:
+        return "[local]"
+    found = _MASTER.fullmatch(master)
+    if found is None:
+        raise ConfigurationError(
+            f"--flink_master {master}: expected [local] or HOST:PORT, the address of Flink's REST API"
+        )
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--flink_master {master}: no Flink answers there ({error.strerror or error}). Start the cluster, or correct the address"
+        ) from error
+    return f"{found[1]}:{found[2]}"
