@@ -85,7 +85,9 @@ class Runner:
         self._workers, self._server = workers, server
         self.is_elsewhere = is_elsewhere(flags)
         self._served: ServedPlan | None = None
-        if is_spark(flags) and not self.is_elsewhere:
+        if self.is_elsewhere:
+            pass
+        elif is_spark(flags):
             self._served = plan_spark(flags, memory_per_worker, partitions)
         elif is_flink(flags):
             self._served = plan_flink(flags, memory_per_worker)

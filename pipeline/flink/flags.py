@@ -1,5 +1,6 @@
 """Beam's flags for Flink: what the user gave, completed by what a run needs; and what can be known before it begins."""
 
+import os
 import re
 import socket
 from collections.abc import Iterable
@@ -17,7 +18,11 @@ from cc100.shards.errors import ConfigurationError
 RUNNER = "FlinkRunner"
 _LOCAL_MASTERS = ("[local]", "[auto]")
 _MASTER = re.compile(r"(?:https?://)?([^:/,]+):(\d+)")
-_TASK_RETRIES = 3
+_LOCAL_SETTINGS = {  # Flink gives a job up at the first failed task, unless told otherwise
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": "3",
+    "restart-strategy.fixed-delay.delay": "1 s",
+}
 _CONNECT_TIMEOUT_S = 5.0
 
 
@@ -53,14 +58,13 @@ def plan_flink(flags: Iterable[str], memory_per_worker: int) -> ServedPlan:
     is_local = master in _LOCAL_MASTERS
     slots = _slots(given) if is_local else 1
     options |= {"runner": "PortableRunner", "flink_master": master, **worker_options(given, slots)}
-    # an option of the Java side, which starts a job anew only if told to: a dead worker fails its task
-    options |= {"number_of_execution_retries": _TASK_RETRIES}
     settings = tuple(given["job_server_jvm_properties"] or ())
     jvm = (*MODULE_OPTIONS, *settings)
     if is_local:
         options["parallelism"] = slots
         jvm = with_heap(jvm, settings, memory_per_worker)
-    return ServedPlan(FLINK, master, java, jvm, jar, version, options)
+    is_ours = is_local and "FLINK_CONF_DIR" not in os.environ
+    return ServedPlan(FLINK, master, java, jvm, jar, version, options, _LOCAL_SETTINGS if is_ours else {})
 
 
 def _slots(given: dict[str, Any]) -> int:

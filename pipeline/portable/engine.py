@@ -24,6 +24,8 @@ class Engine:
         version_line: what precedes the version there.
         jar_flag: Beam's flag for another jar.
         master_argument: the job server's argument for the engine's master.
+        configuration_argument: that for a folder with the engine's own settings; empty: they are properties of the JVM.
+        configuration_file: name of the file in it.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Engine:
     version_line: str
     jar_flag: str
     master_argument: str
+    configuration_argument: str = ""
+    configuration_file: str = ""
 
     @property
     def official_jar(self) -> str:
@@ -57,6 +61,6 @@ SPARK = Engine(
 )  # fmt: skip
 FLINK = Engine(
     "Flink", "flink", "org.apache.beam:beam-runners-flink-1.19-job-server", "beam-runners-flink-1.19", ".flink-runtime.version.properties",
-    "project.version=", "flink_job_server_jar", "--flink-master",
+    "project.version=", "flink_job_server_jar", "--flink-master", "--flink-conf-dir", "flink-conf.yaml",
 )  # fmt: skip
 ENGINES = {engine.key: engine for engine in (SPARK, FLINK)}

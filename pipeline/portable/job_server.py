@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cc100.pipeline.portable.engine import Engine
@@ -39,6 +39,7 @@ class JobServer:
         options: options of the JVM.
         jar: the job-server jar.
         master: the engine's master.
+        configuration: the engine's own settings, in a file beside the log; none: as it finds them.
 
     Attributes:
         endpoint: where it takes jobs.
@@ -48,7 +49,9 @@ class JobServer:
         Cc100Error: it did not start.
     """
 
-    def __init__(self, engine: Engine, java: str, options: Sequence[str], jar: str, master: str) -> None:
+    def __init__(
+        self, engine: Engine, java: str, options: Sequence[str], jar: str, master: str, configuration: Mapping[str, str]
+    ) -> None:
         _delete_stale()
         self._engine = engine
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
@@ -58,6 +61,10 @@ class JobServer:
         command = [java, *options, f"-Djava.io.tmpdir={self._folder}", "-jar", jar, engine.master_argument, master]
         command += ["--job-port", str(port), "--artifact-port", "0", "--expansion-port", "0"]
         command += ["--artifacts-dir", str(self._folder / "artifacts")]
+        if configuration:
+            lines = "".join(f"{name}: {value}\n" for name, value in configuration.items())
+            (self._folder / engine.configuration_file).write_text(lines)
+            command += [engine.configuration_argument, str(self._folder)]
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -174,6 +181,7 @@ class ServedPlan:
         jar: the job-server jar.
         version: version of the engine in it.
         options: pipeline options of every job, without the job server's address.
+        configuration: the engine's own settings.
     """
 
     engine: Engine
@@ -183,12 +191,15 @@ class ServedPlan:
     jar: str
     version: str
     options: dict[str, Any]
+    configuration: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def server(self) -> JobServer:
         """The job server; started at the first call and shared by all jobs of this process for that master."""
         key = self.engine.key, self.master
         if key not in _servers:
-            _servers[key] = JobServer(self.engine, self.java, self.jvm_options, self.jar, self.master)
+            _servers[key] = JobServer(
+                self.engine, self.java, self.jvm_options, self.jar, self.master, self.configuration
+            )
         return _servers[key]
 
     def explain(self, text: str) -> str:

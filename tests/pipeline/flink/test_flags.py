@@ -43,6 +43,9 @@ def test_a_plain_command_line_is_completed(flags):
     assert made.options["environment_options"][0].endswith("/cc100-worker")
     assert "flink_job_server_jar" not in made.options
     assert "-Xmx3072m" in made.jvm_options
+    assert (
+        made.configuration["restart-strategy.type"] == "fixed-delay"
+    )  # Flink gives up at the first failed task otherwise
     own = plan_flink([*flags, "--parallelism=7", "--job_server_jvm_property=-Xmx5g"], 3 << 30)
     assert (own.options["parallelism"], own.options["sdk_worker_parallelism"]) == (7, 7)
     assert [option for option in own.jvm_options if option.startswith("-Xmx")] == ["-Xmx5g"]
@@ -55,6 +58,7 @@ def test_a_cluster(flags):
     assert made.master == made.options["flink_master"] == address
     assert (made.options["parallelism"], made.options["sdk_worker_parallelism"]) == (40, 1)
     assert not [option for option in made.jvm_options if option.startswith("-Xmx")]
+    assert not made.configuration  # the cluster's own counts
     with pytest.raises(ConfigurationError, match=rf"{address}: no Flink answers there \(Connection refused\)"):
         plan_flink([*flags, f"--flink_master={address}"], 1 << 30)
 
