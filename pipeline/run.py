@@ -176,7 +176,7 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         old = load_job(storage)
         begun = Request(old.inputs, old.settings, 1)
         _refuse_other(storage, identity(begun, old.model), wanted)
-        job = dataclasses.replace(old, model=model, settings=_with_new_patience(old.settings, request.settings))
+        job = dataclasses.replace(old, model=model, settings=with_new_means(old.settings, request.settings))
         if job != old:
             storage.write(layout.RUN_STATE, to_json(job.to_json()))
         return job
@@ -196,10 +196,11 @@ def _can_retry(storage: Storage, manifest: dict[str, Any]) -> bool:
     return bool(quarantined_inputs(manifest)) and storage.size(layout.RUN_STATE) is not None
 
 
-def _with_new_patience(old: CorpusSettings, new: CorpusSettings) -> CorpusSettings:
-    """Settings of a run that was begun, with how files are fetched now: who could not fetch them wants to change that."""
+def with_new_means(old: CorpusSettings, new: CorpusSettings) -> CorpusSettings:
+    """Settings of a run that was begun, with the memory that there is now, and with how files are fetched: who lacked memory, or could
+    not fetch them, wants to change that. The result is the same."""
     allowed = dataclasses.replace(old.input, max_quarantined=new.input.max_quarantined)
-    return dataclasses.replace(old, remote=new.remote, input=allowed)
+    return dataclasses.replace(old, runner=new.runner, remote=new.remote, input=allowed)
 
 
 def check_extract(job: Job, step: str, outcomes: dict[str, Outcome], later_steps: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`cc100 spark bundle`."""
 
 import argparse
+import dataclasses
 import pathlib
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -10,7 +11,7 @@ from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.plan import check_memory, make_plan
 from cc100.pipeline.portable.engine import SPARK
 from cc100.pipeline.portable.jar import find_or_named_jar
-from cc100.pipeline.run import find_model
+from cc100.pipeline.run import find_model, with_new_means
 from cc100.pipeline.spark.bundle import write_bundle
 from cc100.shards import layout
 from cc100.shards.errors import ConfigurationError
@@ -35,6 +36,7 @@ def bundle(options: argparse.Namespace, beam_flags: list[str]) -> int:
     inputs = resolve_inputs(names, base, settings)
     if storage.size(layout.RUN_STATE) is not None:
         job = load_job(storage)  # begun already: its plan stays
+        job = dataclasses.replace(job, settings=with_new_means(job.settings, settings))
     else:
         job = Job(storage, settings, inputs, make_plan(inputs, settings), find_model(settings))
         check_memory(job)

@@ -7,13 +7,14 @@ import pytest
 from cc100.pipeline.corpus import keep_cut, planned_cut
 from cc100.pipeline.graphs import stage_graphs
 from cc100.pipeline.plan import make_plan
+from cc100.pipeline.run import Request, identity, open_job
 from cc100.pipeline.steps import Runner
 from cc100.shards import layout
 from cc100.shards.settings import MIB
 from cc100.transforms import candidates, extract
 from cc100.transforms.candidates import count_forests
-from cc100.transforms.job import BANDS, DIGESTS, Cut, InputFile, Job, Model, Outcome
-from cc100.transforms.settings import CorpusSettings
+from cc100.transforms.job import BANDS, DIGESTS, Cut, InputFile, Job, Model, Outcome, load_job
+from cc100.transforms.settings import CorpusSettings, RunnerSettings
 from cc100.transforms.storage import Storage, StoredFile
 
 FLAGS = {
@@ -32,6 +33,20 @@ def job(tmp_path):
 
 def outcomes(step, name_of, size):
     return {step: {f"{index:06d}": Outcome({name_of(index): StoredFile(size, "")}) for index in range(16)}}
+
+
+def test_a_run_goes_on_with_the_memory_that_there_is_now(job):
+    def opened(memory):
+        settings = CorpusSettings(runner=RunnerSettings(memory_per_worker=memory))
+        request = Request(job.inputs, settings, 1)
+        return open_job(job.storage, request, job.model, identity(request, job.model))
+
+    first, second = opened(MIB << 10), opened(MIB << 8)
+    assert second.plan == first.plan
+    assert second == load_job(job.storage)
+    written = outcomes(extract.STEP, layout.digests, 64 * MIB)
+    assert keep_cut(second, DIGESTS, written, Runner([], 1, None, 1)).passes == 8  # 2 with the memory of the first
+    assert keep_cut(opened(MIB << 10), DIGESTS, written, Runner([], 1, None, 1)).passes == 8  # it has begun
 
 
 @pytest.mark.parametrize("runner", ["local", "Prism"])
