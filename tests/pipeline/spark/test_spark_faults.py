@@ -119,3 +119,14 @@ def test_a_process_is_killed_in_a_later_stage(cluster, local_run, before_step, t
         wait_for_no_executor(cluster)
         process = begin(cluster, out, "run")
     end(process, out, local_run)
+
+
+def test_a_cluster_of_another_version_of_spark(cluster_module, tmp_path):
+    made = cluster_module.Cluster(tmp_path / "cluster", "3.5.9")
+    try:
+        made.start()
+        said = cc100("corpus", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *on(made.master), code=1)
+    finally:
+        made.stop()
+    assert said.startswith("cc100: Spark: the cluster runs another version of Spark than the job server (3.5.0)")
+    assert len(said.splitlines()) == 1
