@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cc100.pipeline.cpus import usable_cpus
 from cc100.pipeline.portable.engine import FLINK, SPARK, Engine
-from cc100.pipeline.portable.flags import usable_cpus
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -373,9 +373,7 @@ class _WriteGroup(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         unit, values = element
         job: Job = self._job.load()
-        if (
-            job.cut(self._shuffle) != self._cut
-        ):  # a job that was frozen for another plan would leave out what others ask for
+        if job.cut(self._shuffle) != self._cut:  # frozen for another plan, it would leave out what others ask for
             raise ConfigurationError(
                 f"this job was made for {self._cut} of the {self._shuffle}, {job.storage.uri(layout.cut(self._shuffle))} says "
                 f"{job.cut(self._shuffle)}: the folder was begun otherwise. Make the bundle again"

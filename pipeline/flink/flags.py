@@ -8,8 +8,9 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cc100.pipeline.cpus import usable_cpus
 from cc100.pipeline.portable.engine import FLINK
-from cc100.pipeline.portable.flags import usable_cpus, with_heap, worker_options
+from cc100.pipeline.portable.flags import job_options, with_heap
 from cc100.pipeline.portable.jar import find_or_named_jar
 from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.portable.job_server import ServedPlan
@@ -52,12 +53,9 @@ def plan_flink(flags: Iterable[str], memory_per_worker: int) -> ServedPlan:
     master = _check_master(given["flink_master"])
     java = find_java(FLINK.name, given["job_server_java_launcher"])
     jar, version = find_or_named_jar(FLINK, given[FLINK.jar_flag])
-    options = PipelineOptions(list(flags)).get_all_options(drop_default=True)
-    for name in (FLINK.jar_flag, "job_server_jvm_properties", "job_server_java_launcher"):
-        options.pop(name, None)
     is_local = master in _LOCAL_MASTERS
     slots = _slots(given) if is_local else 1
-    options |= {"runner": "PortableRunner", "flink_master": master, **worker_options(given, slots)}
+    options = job_options(flags, FLINK, slots) | {"flink_master": master}
     settings = tuple(given["job_server_jvm_properties"] or ())
     jvm = (*MODULE_OPTIONS, *settings)
     if is_local:

@@ -1,21 +1,19 @@
 """Pipeline options that all engines' workers need."""
 
-import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import Any
 
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from cc100.pipeline.portable.engine import Engine
 from cc100.shards.errors import ConfigurationError
 from cc100.shards.settings import MIB
 
 LEAST_HEAP_BYTES = 1024 * MIB
 """Spark itself wants half of it."""
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def heap(memory_per_worker: int) -> str:
@@ -32,6 +30,24 @@ def with_heap(jvm_options: tuple[str, ...], given: tuple[str, ...], memory_per_w
     if any(option.startswith("-Xmx") for option in given):
         return jvm_options
     return (*jvm_options, f"-Xmx{heap(memory_per_worker)}")
+
+
+def job_options(flags: Iterable[str], engine: Engine, cores: int) -> dict[str, Any]:
+    """Pipeline options of every job: the user's, but for what only the job server needs, and how workers are started.
+
+    Args:
+        flags: as the user gave them.
+        engine: where the jobs run.
+        cores: cores of a JVM that starts workers.
+
+    Raises:
+        ConfigurationError: this environment has no worker program to name.
+    """
+    given = PipelineOptions(list(flags))
+    options: dict[str, Any] = given.get_all_options(drop_default=True)
+    for name in (engine.jar_flag, "job_server_jvm_properties", "job_server_java_launcher"):
+        options.pop(name, None)
+    return options | {"runner": "PortableRunner", **worker_options(given.get_all_options(), cores)}
 
 
 def worker_options(given: dict[str, Any], cores: int) -> dict[str, Any]:

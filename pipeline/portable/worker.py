@@ -1,4 +1,4 @@
-"""`cc100-worker`: what Spark's executors start for every Beam worker (environment PROCESS).
+"""`cc100-worker`: what executors start for every Beam worker (environment PROCESS).
 
 Executors start a worker for a stage and end it after that. An interpreter with Beam, the kernels and the language model takes seconds
 to start, so the program that is started only asks a server for a fork of itself, and lives as long as that. The server belongs to one
@@ -37,7 +37,9 @@ _LOST = 70
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Be the process that an executor waits for; its exit code."""
-    parser = argparse.ArgumentParser(prog="cc100-worker", description="A Beam worker; started by Spark's executors.")
+    parser = argparse.ArgumentParser(
+        prog="cc100-worker", description="A Beam worker; started by executors of Spark or Flink."
+    )
     parser.add_argument("--id", required=True, help="name of the worker")
     parser.add_argument("--provision_endpoint", required=True, help="where the worker asks what it is for")
     options, _ = parser.parse_known_args(argv)  # runners add endpoints that the provision endpoint tells too

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cc100.pipeline.cpus import usable_cpus
 from cc100.pipeline.portable.engine import SPARK
-from cc100.pipeline.portable.flags import heap, usable_cpus, with_heap, worker_options
+from cc100.pipeline.portable.flags import heap, job_options, with_heap
 from cc100.pipeline.portable.jar import find_or_named_jar, has_renamed_guava
 from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.portable.job_server import ServedPlan
@@ -51,11 +52,7 @@ def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1
     java = find_java(SPARK.name, given["job_server_java_launcher"])
     jar, version = find_or_named_jar(SPARK, given[SPARK.jar_flag])
     settings = tuple(given["job_server_jvm_properties"] or ())
-    cores = executor_cores(master, settings)
-    options = PipelineOptions(list(flags)).get_all_options(drop_default=True)
-    for name in (SPARK.jar_flag, "job_server_jvm_properties", "job_server_java_launcher"):
-        options.pop(name, None)
-    options |= {"runner": "PortableRunner", **worker_options(given, cores)}
+    options = job_options(flags, SPARK, executor_cores(master, settings))
     sizes = executor_settings(memory_per_worker, partitions)
     jvm = (*MODULE_OPTIONS, *_spark_settings(master, settings, jar, sizes), *settings)
     if _LOCAL_MASTER.fullmatch(master):
