@@ -102,7 +102,7 @@ docs: setup
 # Fix the versions anew: an unconstrained environment, written down.
 lock:
 	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/python -m pip install --quiet --disable-pip-version-check '.[aws,gcp,hdfs,trafilatura,test]'
+	.lock/bin/python -m pip install --quiet --disable-pip-version-check '.[aws,gcp,hdfs,spark,trafilatura,test]'
 	.lock/bin/python -m pip freeze --exclude cc100 > constraints.txt
 	rm -rf .lock build cc100.egg-info
 

@@ -45,6 +45,7 @@ setup(
         "aws": ["apache-beam[aws]>=2.77,<2.78"],
         "hdfs": ["apache-beam[hadoop]>=2.77,<2.78"],
         "trafilatura": ["trafilatura>=2,<3", "lxml_html_clean>=0.4,<1"],
+        "spark": ["pyspark==3.5.0"],  # spark-submit, of the version of the job server
         "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
         "test": [
             "datasets>=3,<6",
