@@ -82,11 +82,6 @@ class Cluster:
         return self.state.get("master")
 
     @property
-    def rest(self):
-        """Where it takes applications whose driver is to run on a worker."""
-        return self.state.get("rest")
-
-    @property
     def is_running(self):
         processes = self.state["processes"]
         return bool(processes) and all(begun(one["pid"]) == one["begun"] for one in processes)
@@ -95,18 +90,15 @@ class Cluster:
         """Start master and workers, and wait until all have registered."""
         self.stop()
         home = spark_home(self.version)
-        port, ui, rest = free_port(), free_port(), free_port()
-        state = {"master": f"spark://{HOST}:{port}", "rest": f"spark://{HOST}:{rest}", "ui": f"http://{HOST}:{ui}"}
+        port, ui = free_port(), free_port()
+        state = {"master": f"spark://{HOST}:{port}", "ui": f"http://{HOST}:{ui}"}
         self._write(state | {"processes": []})
         arguments = ["--host", HOST, "--port", str(port), "--webui-port", str(ui)]
-        self._spawn(home, "master", MASTER_CLASS, arguments, SPARK_MASTER_OPTS=self._master_options(rest))
+        self._spawn(home, "master", MASTER_CLASS, arguments)
         self._wait(port)
         for _ in range(workers):
             self.add_worker(cores, memory)
         return self
-
-    def _master_options(self, rest):
-        return f"-Dspark.master.rest.enabled=true -Dspark.master.rest.port={rest}"
 
     def add_worker(self, cores=1, memory="1200m"):
         """Start one more worker; its process number."""
@@ -123,7 +115,7 @@ class Cluster:
             time.sleep(0.2)
         return pid
 
-    def _spawn(self, home, name, kind, arguments, **variables):
+    def _spawn(self, home, name, kind, arguments):
         module_options = "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/java.nio=ALL-UNNAMED"
         environment = os.environ | {
             "SPARK_HOME": str(home),
@@ -133,7 +125,6 @@ class Cluster:
             # drivers that a worker starts (cluster deploy mode) get no module options from Spark
             "JDK_JAVA_OPTIONS": f"{module_options} --add-opens=java.base/java.lang=ALL-UNNAMED "
             "--add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang.invoke=ALL-UNNAMED",
-            **variables,
         }
         with open(self.folder / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
