@@ -57,10 +57,10 @@ def on_two_processes(request):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("runner", [on_two_processes, on_prism, on_flink])
 def test_all_stages_are_the_same(runner, request, local_run, tmp_path):
-    arguments, flags = runner(request)
+    (arguments, flags), before = runner(request), job_folders()
     cc100("run", "--input", CRAWL, "--output", tmp_path / "out", *DEMO, *arguments, *flags)
     assert content(tmp_path / "out") == local_run
-    assert not job_folders()
+    assert set(job_folders()) <= set(before)
 
 
 @pytest.mark.spark
