@@ -63,7 +63,7 @@ def test_all_stages_are_the_same(runner, request, local_run, tmp_path):
     assert set(job_folders()) <= set(before)
 
 
-@pytest.mark.spark
+@pytest.mark.spark_faults
 @pytest.mark.timeout(900)
 def test_flink_goes_on_when_its_workers_are_killed(request, local_run, tmp_path):
     out = tmp_path / "out"
