@@ -10,10 +10,9 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from cc100.pipeline.portable.faults import told_error
+from cc100.pipeline.runners import DATAFLOW, runner_of
 from cc100.shards.errors import ConfigurationError
 from cc100.transforms import candidates, decide, elect, mark
-
-RUNNER = "DataflowRunner"
 
 _SHUFFLING = (mark.STEP, elect.STEP, candidates.STEP_CANDIDATES, decide.STEP)
 _MAPS = {"machine_type": "n2-standard-4", "disk_size_gb": 50}
@@ -41,7 +40,7 @@ _REQUIRED = {
 
 def is_dataflow(flags: Iterable[str]) -> bool:
     """True where Beam's flags name Dataflow."""
-    return PipelineOptions(list(flags)).get_all_options()["runner"] == RUNNER
+    return runner_of(flags) == DATAFLOW
 
 
 def check_dataflow(flags: Iterable[str]) -> None:

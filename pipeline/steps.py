@@ -16,6 +16,7 @@ from cc100.pipeline.plan import JVM_COPIES, LOCAL_COPIES
 from cc100.pipeline.portable.faults import told_error
 from cc100.pipeline.portable.job_server import ServedPlan
 from cc100.pipeline.progress import StepProgress
+from cc100.pipeline.runners import DIRECT, FN_API, PRISM, runner_of
 from cc100.pipeline.spark.elsewhere import JobNeededError, is_elsewhere
 from cc100.pipeline.spark.flags import is_one_jvm, is_spark, plan_spark
 from cc100.shards import layout
@@ -25,7 +26,6 @@ from cc100.transforms.job import Outcome, read_receipt
 from cc100.transforms.storage import Storage, StoredFile
 
 Build = Callable[[beam.Pipeline], Any]
-_PRISM = "PrismRunner"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Step:
 
 def is_local_runner(flags: Iterable[str]) -> bool:
     """True unless Beam's flags name another runner than the local one."""
-    return PipelineOptions(list(flags)).get_all_options()["runner"] in (None, "DirectRunner")
+    return runner_of(flags) == DIRECT
 
 
 class Runner:
@@ -79,9 +79,8 @@ class Runner:
     ) -> None:
         self._options = PipelineOptions(flags)
         self.is_local = is_local_runner(flags)
-        is_prism = self._options.get_all_options()["runner"] == _PRISM
         is_jvm = is_one_jvm(flags) or is_one_flink_jvm(flags)
-        self.copies = JVM_COPIES if is_jvm else LOCAL_COPIES if self.is_local or is_prism else 0
+        self.copies = JVM_COPIES if is_jvm else LOCAL_COPIES if runner_of(flags) in (DIRECT, FN_API, PRISM) else 0
         self._workers, self._server = workers, server
         self.is_elsewhere = is_elsewhere(flags)
         self._served: ServedPlan | None = None

@@ -14,9 +14,10 @@ from cc100.pipeline.portable.flags import job_options, with_heap
 from cc100.pipeline.portable.jar import find_or_named_jar
 from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.portable.job_server import ServedPlan
+from cc100.pipeline.runners import FLINK as FLINK_RUNNER
+from cc100.pipeline.runners import runner_of
 from cc100.shards.errors import ConfigurationError
 
-RUNNER = "FlinkRunner"
 _LOCAL_MASTERS = ("[local]", "[auto]")
 _MASTER = re.compile(r"(?:https?://)?([^:/,]+):(\d+)")
 _LOCAL_SETTINGS = {  # Flink gives a job up at the first failed task, unless told otherwise
@@ -30,13 +31,13 @@ _CONNECT_TIMEOUT_S = 5.0
 def is_flink(flags: Iterable[str]) -> bool:
     """True where Beam's flags name the Flink runner and no job server that runs already."""
     given = PipelineOptions(list(flags)).get_all_options()
-    return given["runner"] == RUNNER and not given["job_endpoint"] and not given["flink_submit_uber_jar"]
+    return runner_of(flags) == FLINK_RUNNER and not given["job_endpoint"] and not given["flink_submit_uber_jar"]
 
 
 def is_one_flink_jvm(flags: Iterable[str]) -> bool:
     """True for a local Flink: one JVM is everything."""
     given = PipelineOptions(list(flags)).get_all_options()
-    return given["runner"] == RUNNER and given["flink_master"] in _LOCAL_MASTERS
+    return runner_of(flags) == FLINK_RUNNER and given["flink_master"] in _LOCAL_MASTERS
 
 
 def plan_flink(flags: Iterable[str], memory_per_worker: int) -> ServedPlan:

@@ -12,9 +12,10 @@ from cc100.pipeline.portable.flags import heap, job_options, with_heap
 from cc100.pipeline.portable.jar import find_or_named_jar, has_renamed_guava
 from cc100.pipeline.portable.java import MODULE_OPTIONS, find_java
 from cc100.pipeline.portable.job_server import ServedPlan
+from cc100.pipeline.runners import SPARK as SPARK_RUNNER
+from cc100.pipeline.runners import runner_of
 from cc100.shards.errors import ConfigurationError
 
-RUNNER = "SparkRunner"
 _LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?")
 _MASTER = re.compile(r"spark://([^:/,]+):(\d+)")
 _TASK_FAILURES = 4
@@ -27,13 +28,13 @@ _LOOPBACK = ("localhost", "127.0.0.1")
 def is_spark(flags: Iterable[str]) -> bool:
     """True where Beam's flags name the Spark runner and no job server that runs already."""
     given = PipelineOptions(list(flags)).get_all_options()
-    return given["runner"] == RUNNER and not given["job_endpoint"] and not given["spark_submit_uber_jar"]
+    return runner_of(flags) == SPARK_RUNNER and not given["job_endpoint"] and not given["spark_submit_uber_jar"]
 
 
 def is_one_jvm(flags: Iterable[str]) -> bool:
     """True for a local master of Spark: one JVM is driver and executors, and holds whole shuffles."""
     given = PipelineOptions(list(flags)).get_all_options()
-    return given["runner"] == RUNNER and _LOCAL_MASTER.fullmatch(given["spark_master_url"]) is not None
+    return runner_of(flags) == SPARK_RUNNER and _LOCAL_MASTER.fullmatch(given["spark_master_url"]) is not None
 
 
 def plan_spark(flags: Iterable[str], memory_per_worker: int, partitions: int = 1) -> ServedPlan:

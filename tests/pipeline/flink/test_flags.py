@@ -26,6 +26,7 @@ def flags(tmp_path, monkeypatch):
 
 def test_flink_is_recognised():
     assert is_flink([RUNNER])
+    assert is_flink(["--runner=flink"])  # as Beam takes it
     assert not is_flink([])
     assert not is_flink([RUNNER, "--job_endpoint=localhost:8099"])
     assert is_one_flink_jvm([RUNNER])

@@ -42,6 +42,7 @@ def plan(*flags, memory_per_worker=1 << 30, partitions=1):
 
 def test_spark_is_recognised():
     assert is_spark([SPARK])
+    assert is_spark(["--runner=Spark"])  # as Beam takes it
     assert not is_spark([])
     assert not is_spark(["--runner=DataflowRunner"])
     assert not is_spark([SPARK, "--job_endpoint=localhost:8099"])  # the user runs a job server of his own
