@@ -72,6 +72,8 @@ def test_an_error_in_a_worker_ends_the_job(server):
         pipeline.run().wait_until_finish()
 
 
+# The threads of Beam's that served the killed process complain.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_killed_worker_ends_the_job(server):
     def die(unit):
         os.kill(os.getpid(), signal.SIGKILL)
