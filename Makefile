@@ -14,7 +14,7 @@ VENV_READERS := .venv-readers
 VENV_TRANSFORMERS_4 := .venv-transformers-4
 READERS_OUTPUT := .readers/out
 
-.PHONY: setup demo test readers-test spark-test spark-faults dataflow-test lint types format acceptance benchmark docs lock lock-readers image clean
+.PHONY: setup demo test readers-test runners-test spark-test spark-faults dataflow-test lint types format acceptance benchmark docs lock lock-readers image clean
 
 setup: $(READY)
 
@@ -34,15 +34,21 @@ demo: setup
 test: setup
 	CC100_TEST_DATA=$(abspath $(ACCEPTANCE_DATA))/data $(VENV)/bin/pytest -n 2
 
+# The same bytes from all stages on two local processes, Prism and Flink. Needs Java 11 or 17 and Maven, and Go for Prism.
+runners-test: setup
+	$(CC100) flink jar
+	$(VENV)/bin/pytest -m runners tests/pipeline
+
 # On Spark: local[2], a standalone cluster on this machine, killed processes, S3. Needs Java 11 or 17 and Maven; downloads about 600 MB, once.
 spark-test: setup
 	$(CC100) spark jar
-	$(VENV)/bin/pytest -m spark tests/pipeline/spark
+	$(VENV)/bin/pytest -m spark --durations=0 --durations-min=5 tests/pipeline/spark
 
-# Every kind of fault on a standalone cluster.
+# Every kind of fault on a standalone cluster, and a local Flink that loses its workers.
 spark-faults: setup
 	$(CC100) spark jar
-	$(VENV)/bin/pytest -m spark_faults tests/pipeline/spark
+	$(CC100) flink jar
+	$(VENV)/bin/pytest -m spark_faults tests/pipeline
 
 # Readers of other projects that need torch or an older transformers, each in an environment of its own, on a folder that the commands make.
 # torch comes without its CUDA libraries (0.6 GB in place of 3): hence no dependencies, stubs, and lazy binding.

@@ -10,11 +10,10 @@ import zipfile
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 from google.protobuf import json_format
+from program import CRAWL, DEMO
 from small_corpus import content
 
 from cc100.pipeline.cli import main
-
-from .conftest import CRAWL, DEMO
 
 JOBS = {"corpus": 11, "tokenizer": 2, "encode": 1}
 

@@ -5,9 +5,7 @@ import pathlib
 import signal
 
 import pytest
-from small_corpus import content
-
-from .conftest import (
+from program import (
     CC100,
     CRAWL,
     DEMO,
@@ -19,6 +17,7 @@ from .conftest import (
     wait_for,
     workers_of,
 )
+from small_corpus import content
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 

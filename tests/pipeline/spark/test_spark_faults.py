@@ -7,9 +7,8 @@ import signal
 import time
 
 import pytest
+from program import CRAWL, DEMO, cc100, corpus_only, history, on, start, wait_for, workers_of
 from small_corpus import content
-
-from .conftest import CRAWL, DEMO, cc100, corpus_only, history, on, start, wait_for, workers_of
 
 pytestmark = [pytest.mark.spark_faults, pytest.mark.timeout(900)]
 

@@ -7,9 +7,8 @@ import signal
 import subprocess
 
 import pytest
+from program import CRAWL, DEMO, cc100, wait_for
 from small_corpus import content
-
-from .conftest import CRAWL, DEMO, cc100, wait_for
 
 CORPUS_JOBS, LATER_JOBS = 11, 3
 ON_MASTER = "--master {master} --conf spark.executor.cores=1 --conf spark.ui.enabled=false"

@@ -7,9 +7,8 @@ import signal
 import subprocess
 
 import pytest
+from program import CRAWL, DEMO, cc100, job_folders, start, wait_for, workers_of
 from small_corpus import content
-
-from .conftest import CRAWL, DEMO, cc100, job_folders, start, wait_for, workers_of
 
 PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism@v{version}"
 
@@ -45,7 +44,6 @@ def on_prism(request):
 
 
 def on_flink(request):
-    cc100("flink", "jar")
     return [], ["--", "--runner=FlinkRunner", "--parallelism=2"]
 
 
@@ -53,7 +51,7 @@ def on_two_processes(request):
     return ["--workers", "2", "--set", "runner.worker_processes_from=0"], []
 
 
-@pytest.mark.spark
+@pytest.mark.runners
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("runner", [on_two_processes, on_prism, on_flink])
 def test_all_stages_are_the_same(runner, request, local_run, tmp_path):
