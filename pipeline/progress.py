@@ -72,7 +72,7 @@ class StepProgress:
             yield
             seconds = time.monotonic() - begin
             rate = f", {total_bytes / max(seconds, 1e-3) / 1e6:.1f} MB/s of stored input" if total_bytes else ""
-            self.say(f"{title}: {total} {unit} in {seconds:.1f} s{rate}")
+            self.say(f"{title}: {total} {unit if total != 1 else unit.removesuffix('s')} in {seconds:.1f} s{rate}")
             return
         columns = (
             TextColumn("{task.description:<12}"),
