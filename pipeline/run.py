@@ -62,13 +62,14 @@ def run(storage: Storage, request: Request, progress: StepProgress) -> dict[str,
             return manifest
         storage.delete_temporary()
         job = open_job(storage, request, model, wanted)
-        later = step_names(job)
-        if retried := begin_retry(job, later):
-            progress.say(f"{len(retried)} files could not be fetched before; trying them again")
-            storage.delete([layout.MANIFEST])
         with recorded(storage, "corpus", request.workers, request.beam_flags) as notes:
             memory = request.settings.runner.memory_per_worker
             runner = Runner(list(request.beam_flags), request.workers, server, memory, count_partitions(job))
+            save_job(job)  # not before: where the runner is missing nothing has begun, and nothing is undone
+            later = step_names(job)
+            if retried := begin_retry(job, later):
+                progress.say(f"{len(retried)} files could not be fetched before; trying them again")
+                storage.delete([layout.MANIFEST])
             outcomes = run_corpus(job, runner, progress, lambda step, done: check_extract(job, step, done, later))
             manifest = report.make_manifest(job, outcomes)
             notes |= report.run_notes(outcomes)
@@ -167,7 +168,7 @@ def _refuse_other(storage: Storage, there: dict[str, Any], wanted: dict[str, Any
 
 
 def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str, Any]) -> Job:
-    """The job of the folder: as it was begun, or begun now.
+    """The job of the folder: as it was begun, or a new one.
 
     Raises:
         ConfigurationError: the folder holds something else.
@@ -176,10 +177,7 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         old = load_job(storage)
         begun = Request(old.inputs, old.settings, 1)
         _refuse_other(storage, identity(begun, old.model), wanted)
-        job = dataclasses.replace(old, model=model, settings=with_new_means(old.settings, request.settings))
-        if job != old:
-            storage.write(layout.RUN_STATE, to_json(job.to_json()))
-        return job
+        return dataclasses.replace(old, model=model, settings=with_new_means(old.settings, request.settings))
     strangers = [folder for folder in layout.DATA_FOLDERS if storage.files(folder)]
     if strangers:
         raise ConfigurationError(
@@ -187,8 +185,13 @@ def open_job(storage: Storage, request: Request, model: Model, wanted: dict[str,
         )
     job = Job(storage, request.settings, request.inputs, make_plan(request.inputs, request.settings), model)
     check_memory(job)
-    storage.write(layout.RUN_STATE, to_json(job.to_json()))
     return job
+
+
+def save_job(job: Job) -> None:
+    """Write what a run was begun with, unless it stands there."""
+    if job.storage.size(layout.RUN_STATE) is None or load_job(job.storage) != job:
+        job.storage.write(layout.RUN_STATE, to_json(job.to_json()))
 
 
 def _can_retry(storage: Storage, manifest: dict[str, Any]) -> bool:

@@ -232,6 +232,14 @@ def test_another_configuration_or_input_is_refused(finished, tmp_path):
         corpus(tmp_path / "out", overrides=["near.threshold=0.9"])
 
 
+def test_where_the_runner_is_missing_nothing_has_begun(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ConfigurationError, match="no Spark master answers there"):
+        corpus(out, flags=["--runner=SparkRunner", "--spark_master_url=spark://127.0.0.1:1"])
+    manifest = corpus(out, overrides=["near.threshold=0.7"])  # not refused as another corpus
+    assert manifest["configuration"]["near"]["threshold"] == 0.7
+
+
 def test_a_foreign_folder_is_refused(tmp_path):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "x.parquet").write_bytes(b"")

@@ -7,7 +7,7 @@ import pytest
 from cc100.pipeline.corpus import keep_cut, planned_cut
 from cc100.pipeline.graphs import stage_graphs
 from cc100.pipeline.plan import make_plan
-from cc100.pipeline.run import Request, identity, open_job
+from cc100.pipeline.run import Request, identity, open_job, save_job
 from cc100.pipeline.steps import Runner
 from cc100.shards import layout
 from cc100.shards.settings import MIB
@@ -39,7 +39,9 @@ def test_a_run_goes_on_with_the_memory_that_there_is_now(job):
     def opened(memory):
         settings = CorpusSettings(runner=RunnerSettings(memory_per_worker=memory))
         request = Request(job.inputs, settings, 1)
-        return open_job(job.storage, request, job.model, identity(request, job.model))
+        opened = open_job(job.storage, request, job.model, identity(request, job.model))
+        save_job(opened)
+        return opened
 
     first, second = opened(MIB << 10), opened(MIB << 8)
     assert second.plan == first.plan

@@ -11,7 +11,7 @@ from cc100.pipeline.config import load_settings
 from cc100.pipeline.inputs import resolve_inputs
 from cc100.pipeline.progress import StepProgress
 from cc100.pipeline.run import Request, run
-from cc100.shards.errors import InputError
+from cc100.shards.errors import ConfigurationError, InputError
 from cc100.transforms.storage import Storage
 
 CRAWL = pathlib.Path(__file__).parent.parent.parent / "examples" / "crawl"
@@ -172,6 +172,9 @@ BAD = {
 }
 
 
+NO_SPARK = ["--runner=SparkRunner", "--spark_master_url=spark://127.0.0.1:1"]
+
+
 @pytest.mark.parametrize("reason", BAD)
 def test_quarantine_and_what_the_same_command_does_later(site, tmp_path, local, reason):
     path = "/" + names(CRAWL)[2]
@@ -195,6 +198,9 @@ def test_quarantine_and_what_the_same_command_does_later(site, tmp_path, local, 
     said = []
     corpus(out, ["crawl:2018-51"], many, base=site.url, said=said)  # still bad
     assert "1 files could not be fetched before" in said[0]
+    assert content(out) == before
+    with pytest.raises(ConfigurationError, match="no Spark master"):
+        corpus(out, ["crawl:2018-51"], many, base=site.url, flags=NO_SPARK)
     assert content(out) == before
     del site.behaviours[path]
     site.requests.clear()
